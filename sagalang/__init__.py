@@ -1,0 +1,3 @@
+"""sagalang: a language for sagas."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Text to syntax tree. The only importer of lark, and only where a text is really parsed."""

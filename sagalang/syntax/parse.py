@@ -1,0 +1,111 @@
+"""`parse`: text to `Module` and diagnostics. It never raises on a user's text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from lark import TextSlice, UnexpectedInput, UnexpectedToken
+
+from sagalang.diagnostics import Diagnostic, diagnose
+from sagalang.syntax import ast
+from sagalang.syntax.build import BadText, Builder
+from sagalang.syntax.mistakes import explain
+from sagalang.syntax.split import split
+from sagalang.syntax.tables import load_parser
+from sagalang.text import Source
+
+if TYPE_CHECKING:
+    from lark import Lark
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    module: ast.Module
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def parse(source: Source) -> Parsed:
+    """The declarations of a file; each mistake spoils only the declaration it stands in."""
+    cut = split(source)
+    declarations: list[Any] = []
+    problems = list(cut.diagnostics)
+    for start, end in cut.pieces:
+        _parse_piece(source, start, end, cut.docs, declarations, problems)
+    module = ast.Module(source, tuple(declarations), cut.comments)
+    problems.sort(key=lambda d: d.span.start)
+    return Parsed(module, tuple(problems))
+
+
+def parse_fault(source: Source) -> tuple[ast.Fault | None, tuple[Diagnostic, ...]]:
+    """The text of `--fault`: what stands behind `when` in a scenario."""
+    found, problems = _parse_alone(source, "fault")
+    return found, problems
+
+
+def parse_send(source: Source) -> tuple[ast.Send | None, tuple[Diagnostic, ...]]:
+    """The text of `--send`: what stands behind `send` in a scenario."""
+    found, problems = _parse_alone(source, "sent_event")
+    return found, problems
+
+
+def _parse_alone(source: Source, start: str) -> tuple[Any, tuple[Diagnostic, ...]]:
+    cut = split(source)
+    serious = [d for d in cut.diagnostics if d.name in ("bad-character", "unclosed-string")]
+    if serious:
+        return None, tuple(serious)
+    problems: list[Diagnostic] = []
+    found = _attempt(source, 0, len(source.text), start, {}, problems)
+    return found, tuple(problems)
+
+
+def _parse_piece(
+    source: Source,
+    start: int,
+    end: int,
+    docs: dict[int, str],
+    declarations: list[Any],
+    problems: list[Diagnostic],
+) -> None:
+    found = _attempt(source, start, end, "declaration", docs, problems)
+    if isinstance(found, tuple):
+        declarations.extend(found)
+    elif found is not None:
+        declarations.append(found)
+
+
+def _attempt(
+    source: Source,
+    start: int,
+    end: int,
+    rule: str,
+    docs: dict[int, str],
+    problems: list[Diagnostic],
+) -> Any:
+    """Parse one piece. After a complete declaration, what follows may be wrong on its own."""
+    parser = _parser()
+
+    def parse_inner(inner_start: int, inner_end: int) -> ast.Expr:
+        text = TextSlice(source.text, inner_start, inner_end)
+        inner: ast.Expr = builder.build(parser.parse(text, start="expr"))
+        return inner
+
+    builder = Builder(source.name, docs, parse_inner)
+    try:
+        return builder.build(parser.parse(TextSlice(source.text, start, end), start=rule))
+    except UnexpectedInput as error:
+        problems.append(explain(source, error, end))
+        if isinstance(error, UnexpectedToken) and "$END" in (error.accepts or ()):
+            stop = error.token.start_pos
+            if stop is not None and start < stop < end:
+                return _attempt(source, start, stop, rule, docs, problems)
+        return None
+    except BadText as bad:
+        problems.append(diagnose(bad.name, bad.span, bad.message, help=bad.help))
+        return None
+
+
+@cache
+def _parser() -> Lark:
+    return load_parser()
