@@ -496,6 +496,8 @@ class Step:
     """True where a pivot may have happened before this step."""
     doc: str
     span: Span
+    before_pivot: bool = True
+    """True where this step may run without a pivot having happened. Both may be true."""
 
 
 @dataclass(frozen=True, slots=True)

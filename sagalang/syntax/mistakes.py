@@ -14,17 +14,9 @@ from lark import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 from sagalang.diagnostics import Diagnostic, diagnose
 from sagalang.diagnostics.suggest import nearest
 from sagalang.syntax.split import DECLARATION_WORDS
+from sagalang.syntax.words import RESERVED
 from sagalang.text import Source, Span
 
-RESERVED: Final = {
-    "race": "run the branches in `parallel`, or `poll` for the first that is ready",
-    "emit": "send the event from a service, as an operation of its own",
-    "match": "use `if … else if …`",
-    "while": "use `poll`, or a `for` over a list",
-    "lock": "take the lock by a step whose compensation gives it back",
-    "touches": "say it in a `///` comment",
-    "choreograph": "run the saga as it is; `saga render` can draw it",
-}
 _EXPRESSION: Final = frozenset({"INT", "STRING", "LPAR", "LSQB"})
 _HEAD_WORDS: Final = frozenset({"id", "deadline", "compensate"})
 _CHARACTERS: Final = {

@@ -1,0 +1,534 @@
+"""Steps: what a call in a saga needs so that its outcome can always be dealt with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sagalang.model import errors as e
+from sagalang.model import program as p
+from sagalang.model.calls import arguments, substitute, uses_result
+from sagalang.model.expressions import Typing
+from sagalang.model.flow import Flow, Frame, Region
+from sagalang.model.policies import SHARED, forwards, lookup, over, resolute
+from sagalang.model.scope import Binding, Scope
+from sagalang.model.services import check_compensation, typed_call
+from sagalang.model.types import NULL, UNKNOWN, Type, optional
+from sagalang.syntax import ast
+from sagalang.text import Span
+
+_HOUR: p.Ms = 3_600_000
+
+
+class Clauses:
+    """The clauses of a step by kind; the second of a kind is reported and dropped."""
+
+    def __init__(self, frame: Frame, step: ast.Step) -> None:
+        self.with_: ast.With | None = None
+        self.undo: ast.CompensateBy | None = None
+        self.none: ast.CompensateNone | None = None
+        self.escalate: ast.ElseEscalate | None = None
+        self.best_effort: ast.BestEffort | None = None
+        seen: dict[str, Span] = {}
+        for clause in step.clauses:
+            match clause:
+                case ast.With():
+                    word = "with"
+                case ast.CompensateBy() | ast.CompensateNone():
+                    word = "compensate"
+                case ast.ElseEscalate():
+                    word = "else escalate"
+                case ast.BestEffort():
+                    word = "best effort"
+            if word in seen:
+                frame.context.report(
+                    "repeated-clause",
+                    clause.span,
+                    f"`{word}` may stand once on a step",
+                    "here again",
+                    other=(seen[word], "first here"),
+                    help="remove one",
+                )
+                continue
+            seen[word] = clause.span
+            match clause:
+                case ast.With():
+                    self.with_ = clause
+                case ast.CompensateBy():
+                    self.undo = clause
+                case ast.CompensateNone():
+                    self.none = clause
+                case ast.ElseEscalate():
+                    self.escalate = clause
+                case ast.BestEffort():
+                    self.best_effort = clause
+
+    def escalation(self) -> p.Escalation | None:
+        clause = self.escalate
+        if clause is None:
+            return None
+        after = clause.after.value if clause.after else _HOUR
+        return p.Escalation(clause.team.value, after, clause.span)
+
+
+def step(
+    frame: Frame, written: ast.Step, flow: Flow, region: Region
+) -> tuple[p.Step | p.ChildStep | None, Flow]:
+    """The typed step, and what is known behind it."""
+    clauses = Clauses(frame, written)
+    _check_clauses(frame, written, clauses, flow, region)
+    if written.pivot:
+        _check_pivot_place(frame, written.span, flow, region)
+    if isinstance(written.target, ast.ChildCall):
+        made: p.Step | p.ChildStep | None = _child(
+            frame, written, written.target, clauses, flow, region
+        )
+    else:
+        made = _call(frame, written, written.target, clauses, flow, region)
+    if written.pivot:
+        frame.pivots.append(written.span)
+        flow = replace(flow, clean=False, past=True)
+    if written.name is not None:
+        kind: Type = made.type if made is not None else UNKNOWN
+        keyed = isinstance(made, p.Step) and _operation(frame, made.call).promises.keyed
+        binding = Binding(
+            kind,
+            written.name.span,
+            "step",
+            made.path if made is not None else None,
+            flow.scope.loops,
+            keyed,
+        )
+        flow = flow.with_scope(declare(frame, flow, written.name, binding))
+    return made, flow
+
+
+def declare(frame: Frame, flow: Flow, name: ast.Name, binding: Binding) -> Scope:
+    """Bind a name; shadowing is refused, so that a name means one thing wherever it is read."""
+    before = flow.scope.names.get(name.text)
+    if before is not None:
+        frame.context.report(
+            "duplicate-name",
+            name.span,
+            f"`{name.text}` is already bound here",
+            "here again",
+            other=(before.span, "first here"),
+            help="choose another name",
+        )
+    return flow.scope.bind(name.text, binding)
+
+
+def _operation(frame: Frame, call: p.Call) -> p.Operation:
+    return frame.context.services[call.service].operations[call.operation]
+
+
+def _check_clauses(
+    frame: Frame, written: ast.Step, clauses: Clauses, flow: Flow, region: Region
+) -> None:
+    report = frame.context.report
+    if region.farewell and clauses.best_effort is None:
+        report(
+            "misplaced-clause",
+            written.span,
+            "when everything is compensated, only `best effort` steps may follow",
+            help="add `best effort`",
+        )
+    if clauses.best_effort and written.pivot:
+        report(
+            "misplaced-clause",
+            clauses.best_effort.span,
+            "a pivot decides the saga, so it cannot be `best effort`",
+            help="remove one of the two",
+        )
+    undo = clauses.undo or clauses.none
+    if undo is None:
+        return
+    if written.pivot:
+        report(
+            "misplaced-clause",
+            undo.span,
+            "a pivot is never compensated: from its start on there is no way back",
+            other=(written.span, "the point of no return"),
+            help="remove the `compensate`",
+        )
+    elif clauses.best_effort:
+        report(
+            "misplaced-clause",
+            undo.span,
+            "a `best effort` step is never compensated",
+            other=(clauses.best_effort.span, "because of this"),
+            help="remove one of the two",
+        )
+    elif not flow.clean and not region.guarded:
+        report(
+            "misplaced-clause",
+            undo.span,
+            "this compensation can never run: after the pivot a saga only goes forward",
+            other=(frame.pivots[0], "the point of no return") if frame.pivots else None,
+            help="remove the `compensate`",
+        )
+
+
+def _check_pivot_place(frame: Frame, span: Span, flow: Flow, region: Region) -> None:
+    report = frame.context.report
+    if region.loop or region.parallel:
+        where = "a loop" if region.loop else "a parallel part"
+        report(
+            "misplaced-pivot",
+            span,
+            f"a pivot cannot stand in {where}: the point of no return is passed once, by all",
+            other=((region.loop or region.parallel or span), f"{where} begins here"),
+            help="put it behind, as a step of its own",
+        )
+    elif flow.past and frame.pivots:
+        report(
+            "second-pivot",
+            span,
+            "the saga has passed a pivot before",
+            other=(frame.pivots[0], "the first one"),
+            help="only the first step without a way back is the pivot; make this a plain `step`",
+        )
+
+
+# --- calls -------------------------------------------------------------------------------------
+
+
+def _call(
+    frame: Frame,
+    written: ast.Step,
+    target: ast.Call,
+    clauses: Clauses,
+    flow: Flow,
+    region: Region,
+) -> p.Step | None:
+    typing = frame.typing(flow)
+    call = typed_call(typing, target)
+    frame.done(typing)
+    own = lookup(frame.context, clauses.with_.policy) if clauses.with_ else p.Policy()
+    if call is None:
+        return None
+    operation = _operation(frame, call)
+    best_effort = clauses.best_effort is not None
+    if clauses.with_:
+        _check_restated(frame, clauses.with_, own, operation)
+    label = written.name.text if written.name else operation.label
+    undone = (flow.clean or region.guarded) and not (
+        written.pivot or best_effort or operation.is_query
+    )
+    compensation = _compensation(frame, written, clauses, operation, call, flow) if undone else None
+    resolute_part = (written.pivot or flow.past) and not best_effort
+    plain = replace(own, budget=None, breaker=None, bulkhead=None, rate=None)
+    made = p.Step(
+        path=frame.label(label),
+        name=written.name.text if written.name else None,
+        call=call,
+        type=optional(operation.result) if best_effort else operation.result,
+        policy=resolute(own, frame.compensate_with, operation.policy)
+        if resolute_part
+        else forwards(over(plain, operation.policy)),
+        compensation=compensation,
+        escalate=clauses.escalation(),
+        best_effort=best_effort,
+        pivot=written.pivot,
+        after_pivot=flow.past,
+        doc=written.doc,
+        span=written.span,
+        before_pivot=flow.clean,
+    )
+    frame.bad_value(flow, region, *call.args)
+    if isinstance(compensation, p.Compensation):
+        frame.bad_value(flow, region, *compensation.call.args)
+    _check_step(frame, written, made, operation, undone, flow, region)
+    for error in step_errors(made, operation):
+        frame.raises(error, written.span)
+    return made
+
+
+def _check_restated(frame: Frame, clause: ast.With, own: p.Policy, operation: p.Operation) -> None:
+    for name in SHARED:
+        mine, theirs = getattr(own, name), getattr(operation.policy, name)
+        if mine is not None and mine != theirs:
+            word = "retry budget" if name == "budget" else name
+            frame.context.report(
+                "policy-conflict",
+                clause.span,
+                f"the policy `{clause.policy.text}` brings a `{word}`, which belongs to the service",
+                other=(operation.span, f"`{operation.label}`"),
+                notes=("its state is shared by all sagas that call the service",),
+                help=f"put the `{word}` into the policy of the service `{operation.service}`",
+            )
+            return
+
+
+def _compensation(
+    frame: Frame,
+    written: ast.Step,
+    clauses: Clauses,
+    operation: p.Operation,
+    call: p.Call,
+    flow: Flow,
+) -> p.Compensation | p.NoCompensation | None:
+    if clauses.none is not None:
+        return p.NoCompensation(clauses.none.why.value)
+    if clauses.undo is not None:
+        scope = replace(
+            flow.scope,
+            key=operation.promises.keyed,
+            result=operation.result,
+            own_name=written.name.text if written.name else None,
+        )
+        typing = Typing(frame.context, scope)
+        undo = typed_call(typing, clauses.undo.call, operation.service)
+        frame.done(typing)
+        if undo is None:
+            return p.NoCompensation("")
+        check_compensation(frame.context, operation, undo, clauses.undo.span)
+        return _owed(frame, undo, from_operation=False)
+    if operation.compensation is None:
+        return None
+    given = {param.name: arg for param, arg in zip(operation.params, call.args, strict=True)}
+    default = operation.compensation
+    args = tuple(substitute(arg, given) if arg else None for arg in default.args)
+    return _owed(frame, replace(default, args=args), from_operation=True)
+
+
+def _owed(frame: Frame, call: p.Call, *, from_operation: bool) -> p.Compensation:
+    undo = _operation(frame, call)
+    policy = resolute(p.Policy(), frame.compensate_with, undo.policy)
+    return p.Compensation(call, from_operation, policy, frame.escalate)
+
+
+# --- the rules of section 9 --------------------------------------------------------------------
+
+
+def _check_step(
+    frame: Frame,
+    written: ast.Step,
+    made: p.Step,
+    operation: p.Operation,
+    undone: bool,
+    flow: Flow,
+    region: Region,
+) -> None:
+    if made.pivot:
+        _check_pivot(frame, written, made, operation)
+        return
+    if undone and made.compensation is None:
+        _missing_compensation(frame, written, operation, flow)
+    elif not operation.is_query and not made.best_effort:
+        _check_resolvable(frame, written, made, operation, flow)
+    if flow.past and not made.best_effort:
+        _check_rejections(frame, written, made, operation, region)
+    retry = made.policy.retry
+    endless = retry is not None and retry.retries is None and made.policy.total is None
+    if endless and flow.clean and not flow.past and frame.deadline is None:
+        frame.context.report(
+            "endless-retry",
+            written.span,
+            "this step may be retried for ever, and until it ends nothing is undone",
+            help="give the saga a `deadline`, or the policy a `timeout … total …`",
+        )
+
+
+def _missing_compensation(
+    frame: Frame, written: ast.Step, operation: p.Operation, flow: Flow
+) -> None:
+    if flow.clean and not flow.past:
+        message = f"nothing undoes `{operation.label}` if the saga fails later"
+    else:
+        message = f"nothing undoes `{operation.label}` if the `attempt` around it fails later"
+    frame.context.report(
+        "missing-compensation",
+        written.span,
+        message,
+        other=(operation.span, "declared here without `compensate`"),
+        help=f"add `compensate …` to `{operation.name}` or to this step;"
+        ' if there is nothing to undo, say why: `compensate none "…"`',
+    )
+
+
+def _check_resolvable(
+    frame: Frame, written: ast.Step, made: p.Step, operation: p.Operation, flow: Flow
+) -> None:
+    """An unknown outcome has to be repeated, probed, or undone without knowing it."""
+    if isinstance(made.compensation, p.NoCompensation) and not flow.past:
+        return
+    repeatable = operation.repeatable or operation.probe is not None
+    by_inputs = isinstance(made.compensation, p.Compensation) and not uses_result(
+        made.compensation.call
+    )
+    if repeatable or (by_inputs and not flow.past) or (made.escalate and flow.past):
+        return
+    frame.context.report(
+        "unresolvable-outcome",
+        written.span,
+        f"if the answer of `{operation.label}` gets lost, nobody can find out what happened",
+        other=(operation.span, "promises nothing that would help"),
+        help="promise `keyed` or `idempotent`, give it a `probe`"
+        + ("" if flow.past else ", or compensate by its inputs"),
+    )
+
+
+def _check_pivot(frame: Frame, written: ast.Step, made: p.Step, operation: p.Operation) -> None:
+    promises = operation.promises
+    sure_probe = operation.probe is not None and promises.lands_within is not None
+    if operation.is_query:
+        frame.context.report(
+            "pivot-not-repeatable",
+            written.span,
+            "a query changes nothing, so it cannot be the point of no return",
+            help="mark the first command without a way back as `pivot`",
+        )
+        return
+    if not (promises.keyed or promises.idempotent or sure_probe):
+        frame.context.report(
+            "pivot-not-repeatable",
+            written.span,
+            f"if the answer of the pivot `{operation.label}` gets lost, it can neither be repeated"
+            " nor asked for",
+            other=(operation.span, "promises nothing that would help"),
+            help="promise `keyed` or `idempotent`, or a `probe` with `lands within …`",
+        )
+    elif operation.rejects and not (promises.records_rejections or sure_probe or made.escalate):
+        names = ", ".join(f"`{r.error}`" for r in operation.rejects)
+        frame.context.report(
+            "pivot-not-repeatable",
+            written.span,
+            f"after a lost answer a rejection ({names}) does not tell whether the pivot"
+            f" `{operation.label}` happened",
+            other=(operation.rejects[0].span, "may be rejected"),
+            help="promise `records rejections`, add a `probe` with `lands within …`,"
+            ' or `else escalate "team"`',
+        )
+
+
+def _check_rejections(
+    frame: Frame, written: ast.Step, made: p.Step, operation: p.Operation, region: Region
+) -> None:
+    if made.escalate is not None:
+        return
+    loose = [r for r in operation.rejects if r.error not in region.caught]
+    if loose:
+        names = ", ".join(f"`{r.error}`" for r in loose)
+        frame.context.report(
+            "rejectable-after-pivot",
+            written.span,
+            f"`{operation.label}` may be rejected ({names}), and after the pivot there is no way"
+            " back",
+            other=(frame.pivots[0], "the point of no return") if frame.pivots else None,
+            help='add `else escalate "team"` or `best effort`, handle it by an `attempt` around it,'
+            " or move the step before the pivot",
+        )
+
+
+def step_errors(made: p.Step, operation: p.Operation) -> list[str]:
+    """The errors with which this step can abort the saga, declared ones first."""
+    if made.best_effort or made.escalate is not None:
+        return []
+    found = [rejection.error for rejection in operation.rejects]
+    if made.pivot:
+        return found + [e.NOT_SENT]
+    if not made.before_pivot:
+        return found
+    found += [e.TIMEOUT, e.UNAVAILABLE, e.CONTRACT_MISMATCH, e.NOT_SENT, e.THROTTLED]
+    policy = made.policy
+    if policy.breaker:
+        found.append(e.CIRCUIT_OPEN)
+    if policy.bulkhead:
+        found.append(e.BULKHEAD_FULL)
+    if policy.rate:
+        found.append(e.RATE_LIMITED)
+    return found
+
+
+# --- child sagas -------------------------------------------------------------------------------
+
+
+def _child(
+    frame: Frame,
+    written: ast.Step,
+    target: ast.ChildCall,
+    clauses: Clauses,
+    flow: Flow,
+    region: Region,
+) -> p.ChildStep | None:
+    context = frame.context
+    typing = frame.typing(flow)
+    found = context.find(target.saga.text, target.saga.span.file, ("saga",))
+    child = context.sagas.get(target.saga.text)
+    if found is None or child is None:
+        if found is None and target.saga.text not in context.poisoned:
+            context.unknown(target.saga, ("saga",), "a saga")
+        for arg in target.args:
+            typing.infer(arg.value)
+        frame.done(typing)
+        return None
+    args = arguments(
+        typing, child.params, target.args, f"the saga `{child.name}`", target.saga.span, child.span
+    )
+    frame.done(typing)
+    frame.bad_value(flow, region, *args)
+    for clause in (clauses.with_, clauses.undo, clauses.none):
+        if clause is not None:
+            context.report(
+                "misplaced-clause",
+                clause.span,
+                "a child saga brings its own policies and compensations",
+                help="remove the clause",
+            )
+    has_pivot = contains_pivot(child.body)
+    if has_pivot and not written.pivot:
+        context.report(
+            "misplaced-pivot",
+            written.span,
+            f"the saga `{child.name}` contains a pivot, so this step is one too",
+            other=(has_pivot, "the pivot"),
+            help="write `pivot step`",
+        )
+    elif written.pivot and not has_pivot:
+        context.report(
+            "misplaced-pivot",
+            written.span,
+            f"the saga `{child.name}` contains no pivot",
+            other=(child.span, "declared here"),
+            help="write `step`",
+        )
+    best_effort = clauses.best_effort is not None
+    escalate = clauses.escalation()
+    if not best_effort and escalate is None:
+        for error in child.errors:
+            if flow.past:
+                frame.aborts(flow, region, error, written.span)
+                break
+            frame.raises(error, written.span)
+    label = written.name.text if written.name else child.name
+    null = p.Const(None, NULL, written.span)
+    return p.ChildStep(
+        path=frame.label(label),
+        name=written.name.text if written.name else None,
+        saga=child.name,
+        args=tuple(arg or null for arg in args),
+        type=optional(child.result) if best_effort else child.result,
+        escalate=escalate,
+        best_effort=best_effort,
+        pivot=written.pivot,
+        doc=written.doc,
+        span=written.span,
+    )
+
+
+def contains_pivot(block: p.Block) -> Span | None:
+    """The place of a pivot in a block, if it has one."""
+    for statement in block.statements:
+        found: Span | None = None
+        match statement:
+            case p.Step() | p.ChildStep():
+                found = statement.span if statement.pivot else None
+            case p.If():
+                found = contains_pivot(statement.then) or contains_pivot(statement.otherwise)
+            case p.Attempt():
+                found = contains_pivot(statement.body)
+                for handler in statement.handlers:
+                    found = found or contains_pivot(handler.body)
+        if found is not None:
+            return found
+    return None
