@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from sagalang.diagnostics.registry import BY_NAME, Severity
 from sagalang.text import Span
@@ -16,8 +17,7 @@ class Label(NamedTuple):
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(Struct, frozen=True):
     """`message` says what is wrong in the user's words and is enough if nothing else is shown.
 
     `primary` says why here; `secondary` shows the other place; `help` says what to type.

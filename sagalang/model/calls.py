@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields as dataclass_fields
-from dataclasses import is_dataclass, replace
 from typing import Any, cast
+
+from msgspec.structs import replace
 
 from sagalang.diagnostics.suggest import hint
 from sagalang.model import program as p
@@ -108,11 +108,11 @@ def substitute(value: p.Expr, params: Mapping[str, p.Expr | None]) -> p.Expr:
 
 def _rebuild(value: Any, params: Mapping[str, p.Expr | None]) -> Any:
     changed: dict[str, Any] = {}
-    for item in dataclass_fields(value):
-        old = getattr(value, item.name)
+    for name in value.__struct_fields__:
+        old = getattr(value, name)
         new = _replace_in(old, params)
         if new is not old:
-            changed[item.name] = new
+            changed[name] = new
     return replace(value, **changed) if changed else value
 
 
@@ -120,7 +120,7 @@ def _replace_in(old: Any, params: Mapping[str, p.Expr | None]) -> Any:
     if isinstance(old, tuple) and not hasattr(old, "_fields"):
         made = tuple(_replace_in(part, params) for part in old)
         return made if any(a is not b for a, b in zip(made, old, strict=True)) else old
-    if is_dataclass(old) and isinstance(old, EXPRESSIONS):
+    if isinstance(old, EXPRESSIONS):
         return substitute(cast(p.Expr, old), params)
     return old
 
@@ -144,5 +144,5 @@ def mentions(value: Any, kind: type) -> bool:
         return any(mentions(part, kind) for part in value)
     if isinstance(value, EXPRESSIONS):
         node: Any = value
-        return any(mentions(getattr(node, f.name), kind) for f in dataclass_fields(node))
+        return any(mentions(getattr(node, name), kind) for name in node.__struct_fields__)
     return False

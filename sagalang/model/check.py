@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from sagalang.diagnostics import Diagnostic, diagnose
 from sagalang.diagnostics.registry import BY_NAME, Severity
@@ -25,8 +26,7 @@ from sagalang.text import Span
 _ALLOW: Final = re.compile(r"saga:\s*allow\(([^)]*)\)\s*(?:\"([^\"]*)\")?\s*$")
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """`context` answers later questions about the same program (faults of a command line)."""
 
     program: p.Program

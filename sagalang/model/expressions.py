@@ -7,8 +7,9 @@ expression is then of type `Unknown`, which fits everywhere.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from decimal import Decimal
+
+from msgspec.structs import replace
 
 from sagalang.diagnostics.suggest import hint
 from sagalang.model import functions
@@ -75,9 +76,9 @@ class Typing:
             return replace(made, type=UNKNOWN)
         if not needs_conversion(given, wanted):
             return made
-        if isinstance(made, p.Const) and isinstance(made.value, int) and given == INT:
-            if reveal(required(reveal(wanted))) == DECIMAL:
-                return p.Const(Decimal(made.value), DECIMAL, made.span)
+        plain = reveal(required(reveal(wanted)))
+        if isinstance(made, p.Const) and isinstance(made.value, int) and plain == DECIMAL:
+            return p.Const(Decimal(made.value), DECIMAL, made.span)
         return p.Convert(made, wanted, made.span)
 
     def condition(self, value: ast.Expr, what: str = "a condition") -> p.Expr:
@@ -322,9 +323,9 @@ class Typing:
             return p.Unary("not", operand, self._taint(BOOL, operand), value.span)
         operand = self.infer(value.operand)
         bare_type = reveal(operand.type)
-        if isinstance(operand, p.Const) and isinstance(operand.value, int | Decimal):
-            if not isinstance(operand.value, bool):
-                return p.Const(-operand.value, operand.type, value.span)
+        if isinstance(operand, p.Const) and operand.type in _NUMBERS:
+            assert isinstance(operand.value, int | Decimal)
+            return p.Const(-operand.value, operand.type, value.span)
         if bare_type not in (*_NUMBERS, DURATION) and not isinstance(bare_type, Unknown):
             self.context.report(
                 "type-mismatch",

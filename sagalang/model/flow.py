@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sagalang.model import program as p
 from sagalang.model.context import Context
@@ -13,8 +16,7 @@ from sagalang.syntax import ast
 from sagalang.text import Span
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(Struct, frozen=True):
     """`clean`: this point may be reached without a pivot having happened; `past`: after one.
 
     Both can be true, where an arm of an `if` has a pivot and the other has none.
@@ -29,8 +31,7 @@ class Flow:
         return replace(self, scope=scope)
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
+class Region(Struct, frozen=True):
     """What surrounds a statement.
 
     `caught`: errors that an `attempt` begun after the pivot handles. `guarded`: inside such an
@@ -57,7 +58,7 @@ class Frame:
     declaration: ast.SagaDecl
     result: Type
     deadline: p.Ms | None = None
-    compensate_with: p.Policy = p.Policy()
+    compensate_with: p.Policy = field(default_factory=p.Policy)
     escalate: p.Escalation | None = None
     errors: dict[str, Span] = field(default_factory=dict)
     labels: dict[str, int] = field(default_factory=dict)

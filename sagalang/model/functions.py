@@ -48,7 +48,7 @@ _ARITHMETIC: Final[dict[tuple[str, Type, Type], Type]] = {
 
 
 def arithmetic(operator: str, left: Type, right: Type) -> Type | None:
-    """The type of `left operator right`, or None. Dividing ints gives a decimal: nothing is lost."""
+    """The type of `left operator right`, or None. Dividing ints gives a decimal."""
     if left in _NUMBERS and right in _NUMBERS:
         return INT if left == right == INT and operator != "/" else DECIMAL
     return _ARITHMETIC.get((operator, left, right))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
 from decimal import Decimal
 from typing import Final
+
+from msgspec.structs import asdict, replace
 
 from sagalang.model.context import Context
 from sagalang.model.program import (
@@ -91,9 +92,7 @@ def over(own: Policy, base: Policy) -> Policy:
 
     `timeout` and `total` are one clause.
     """
-    changed = {
-        f.name: getattr(own, f.name) for f in fields(Policy) if getattr(own, f.name) is not None
-    }
+    changed = {name: clause for name, clause in asdict(own).items() if clause is not None}
     if own.timeout is not None:
         changed["total"] = own.total
     return replace(base, **changed)
@@ -245,15 +244,15 @@ def _breaker(context: Context, clause: ast.BreakerClause) -> Breaker:
 def _check_together(context: Context, found: ast.PolicyDecl, made: Policy) -> None:
     """Contradictions between clauses, inherited ones included."""
     where = found.name.span
-    if made.breaker and made.breaker.slow_after and made.timeout:
-        if made.breaker.slow_after >= made.timeout:
-            _conflict(
-                context,
-                where,
-                "no call can be slow: it times out before `slow after`",
-                None,
-                "make `slow after` shorter than the timeout",
-            )
+    slow_after = made.breaker.slow_after if made.breaker else None
+    if slow_after and made.timeout and slow_after >= made.timeout:
+        _conflict(
+            context,
+            where,
+            "no call can be slow: it times out before `slow after`",
+            None,
+            "make `slow after` shorter than the timeout",
+        )
     if made.total and made.retry and made.retry.backoff >= made.total:
         _conflict(
             context,

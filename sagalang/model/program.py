@@ -11,10 +11,11 @@ so it never depends on line numbers or on statements of other labels.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from enum import Enum
+
+from msgspec import Struct, field
 
 from sagalang.model.types import Type
 from sagalang.text import Source, Span
@@ -27,8 +28,7 @@ Ms = int
 # --- Expressions -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Const:
+class Const(Struct, frozen=True):
     """A literal. An enum member is a string constant whose type is the enum."""
 
     value: str | int | Decimal | bool | timedelta | None
@@ -36,8 +36,7 @@ class Const:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Ref:
+class Ref(Struct, frozen=True):
     """A parameter of the saga, a bound name, a loop variable or a `let` inside the saga."""
 
     name: str
@@ -45,8 +44,7 @@ class Ref:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class ConstantRef:
+class ConstantRef(Struct, frozen=True):
     """A top-level `let`; its value is in `Program.constants`."""
 
     name: str
@@ -54,8 +52,7 @@ class ConstantRef:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class KeyOf:
+class KeyOf(Struct, frozen=True):
     """`key` in a default compensation (step is None), or `key(step)` (the step's path)."""
 
     step: str | None
@@ -63,32 +60,28 @@ class KeyOf:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class ResultOf:
+class ResultOf(Struct, frozen=True):
     """`result` in a compensation: the answer of the command that is compensated."""
 
     type: Type
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True):
     value: Expr
     name: str
     type: Type
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(Struct, frozen=True):
     value: Expr
     index: Expr
     type: Type
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Unary:
+class Unary(Struct, frozen=True):
     """`not` or `-`."""
 
     operator: str
@@ -97,8 +90,7 @@ class Unary:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Binary:
+class Binary(Struct, frozen=True):
     """`+ - * / == != < <= > >= and or ??`; the last three are lazy in their right side."""
 
     operator: str
@@ -108,8 +100,7 @@ class Binary:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Conditional:
+class Conditional(Struct, frozen=True):
     condition: Expr
     then: Expr
     otherwise: Expr
@@ -117,8 +108,7 @@ class Conditional:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class MakeRecord:
+class MakeRecord(Struct, frozen=True):
     """`Order(id: ...)`; or `{ field: ... }`, whose type then says record, map or json."""
 
     fields: tuple[tuple[str, Expr], ...]
@@ -126,8 +116,7 @@ class MakeRecord:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(Struct, frozen=True):
     """`value with { field: ... }`."""
 
     value: Expr
@@ -136,15 +125,13 @@ class Update:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class MakeList:
+class MakeList(Struct, frozen=True):
     items: tuple[Expr, ...]
     type: Type
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Comprehension:
+class Comprehension(Struct, frozen=True):
     """`[element for variable in source if condition]`."""
 
     element: Expr
@@ -155,8 +142,7 @@ class Comprehension:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Apply:
+class Apply(Struct, frozen=True):
     """A built-in function: `len sum min max contains lower upper round now`."""
 
     function: str
@@ -165,8 +151,7 @@ class Apply:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Interpolate:
+class Interpolate(Struct, frozen=True):
     """`"text ${expr} text"`: constants of type string and expressions in turn."""
 
     parts: tuple[Expr, ...]
@@ -174,8 +159,7 @@ class Interpolate:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Convert:
+class Convert(Struct, frozen=True):
     """A value made to fit `type` where the language lets it: an int as a decimal, an inline
     record as a record (fields the record does not have are dropped), also inside lists, maps and
     optionals. The checker puts it there, so nothing after it needs to guess."""
@@ -209,8 +193,7 @@ Expr = (
 # --- Declarations of data ----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     name: str
     type: Type
     wire: str
@@ -218,8 +201,7 @@ class Field:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """A record; also the fields of an error or an event."""
 
     name: str
@@ -228,8 +210,7 @@ class Record:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class EnumDecl:
+class EnumDecl(Struct, frozen=True):
     name: str
     members: tuple[tuple[str, str], ...]
     """(name, name on the wire)"""
@@ -248,8 +229,7 @@ class Jitter(Enum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(Struct, frozen=True):
     """`retries` counts repeats, not attempts; None is `forever`. The cap comes before the jitter.
 
     Delay before repeat n (from 1): min(cap, backoff * factor ** (n - 1)), then jitter.
@@ -266,15 +246,13 @@ class Retry:
     """Only for NONE: the reason given."""
 
 
-@dataclass(frozen=True, slots=True)
-class RetryBudget:
+class RetryBudget(Struct, frozen=True):
     percent: int
     window: Ms = 10_000
     per_operation: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Breaker:
+class Breaker(Struct, frozen=True):
     percent: int
     calls: int
     window: Ms
@@ -284,23 +262,20 @@ class Breaker:
     per_operation: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Bulkhead:
+class Bulkhead(Struct, frozen=True):
     limit: int
     queue: int = 0
     wait: Ms | None = None
     per_operation: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(Struct, frozen=True):
     calls: int
     per: Ms
     per_operation: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """A policy, or several merged. None: the clause was not given anywhere."""
 
     timeout: Ms | None = None
@@ -325,35 +300,30 @@ RELENTLESS = Policy(
 # --- Services ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     name: str
     env: str | None
     text: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class HttpBinding:
+class HttpBinding(Struct, frozen=True):
     url: str
     env: str | None
     """An environment variable that overrides the URL."""
 
 
-@dataclass(frozen=True, slots=True)
-class PythonBinding:
+class PythonBinding(Struct, frozen=True):
     module: str
 
 
-@dataclass(frozen=True, slots=True)
-class Param:
+class Param(Struct, frozen=True):
     name: str
     type: Type
     wire: str
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRoute:
+class HttpRoute(Struct, frozen=True):
     """`POST "/auths/{auth}/capture"`; `path` is the template as written."""
 
     method: str
@@ -361,15 +331,13 @@ class HttpRoute:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
+class Rejection(Struct, frozen=True):
     error: str
     status: int | None
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """A call of an operation; one argument per parameter, in the operation's order.
 
     An argument that is None was left out (its parameter is optional).
@@ -385,8 +353,7 @@ class Call:
         return f"{self.service}.{self.operation}"
 
 
-@dataclass(frozen=True, slots=True)
-class Promises:
+class Promises(Struct, frozen=True):
     """What the service vouches for. Times in milliseconds."""
 
     keyed: bool = False
@@ -401,8 +368,7 @@ class Promises:
     lands_within: Ms | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(Struct, frozen=True):
     service: str
     name: str
     is_query: bool
@@ -432,8 +398,7 @@ class Operation:
         return self.is_query or self.promises.keyed or self.promises.idempotent
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(Struct, frozen=True):
     name: str
     binding: HttpBinding | PythonBinding | None
     headers: tuple[Header, ...]
@@ -448,8 +413,7 @@ class Service:
 # --- Sagas -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Escalation:
+class Escalation(Struct, frozen=True):
     """`else escalate "team" [after D]`."""
 
     team: str
@@ -457,8 +421,7 @@ class Escalation:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Compensation:
+class Compensation(Struct, frozen=True):
     """How a step is undone: `call` sees the saga's names, `key` and `result`.
 
     Where it came from the operation's default, the operation's parameters have been replaced by
@@ -472,13 +435,11 @@ class Compensation:
     escalate: Escalation | None
 
 
-@dataclass(frozen=True, slots=True)
-class NoCompensation:
+class NoCompensation(Struct, frozen=True):
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """`step [name =] Service.op(args) ...`"""
 
     path: str
@@ -500,8 +461,7 @@ class Step:
     """True where this step may run without a pivot having happened. Both may be true."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChildStep:
+class ChildStep(Struct, frozen=True):
     """`step x = saga Other(args)`."""
 
     path: str
@@ -516,14 +476,12 @@ class ChildStep:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Parallel:
+class Parallel(Struct, frozen=True):
     branches: tuple[Block, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class For:
+class For(Struct, frozen=True):
     """`path` names the loop in keys. `binds`: names that are lists after the loop."""
 
     path: str
@@ -538,8 +496,7 @@ class For:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class If:
+class If(Struct, frozen=True):
     condition: Expr
     then: Block
     otherwise: Block
@@ -547,28 +504,24 @@ class If:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Let:
+class Let(Struct, frozen=True):
     name: str
     value: Expr
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Abort:
+class Abort(Struct, frozen=True):
     error: str
     fields: tuple[tuple[str, Expr], ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Return:
+class Return(Struct, frozen=True):
     value: Expr
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Sleep:
+class Sleep(Struct, frozen=True):
     """`sleep duration` or `sleep until datetime` (`until` says which)."""
 
     path: str
@@ -581,8 +534,7 @@ Otherwise = Abort | Escalation | None
 """What happens when a wait or poll runs out: abort, escalate, or go on with null."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(Struct, frozen=True):
     path: str
     name: str
     event: str
@@ -594,8 +546,7 @@ class Wait:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Poll:
+class Poll(Struct, frozen=True):
     path: str
     name: str
     call: Call
@@ -609,8 +560,7 @@ class Poll:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Handler:
+class Handler(Struct, frozen=True):
     """`on E, F [as e] { ... }`."""
 
     errors: tuple[str, ...]
@@ -619,8 +569,7 @@ class Handler:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     path: str
     body: Block
     handlers: tuple[Handler, ...]
@@ -632,8 +581,7 @@ Statement = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     """Statements one after the other.
 
     `exports`: names bound inside that stay visible after the enclosing statement, with their type
@@ -644,15 +592,13 @@ class Block:
     exports: tuple[tuple[str, Type], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class WhenCompensated:
+class WhenCompensated(Struct, frozen=True):
     binder: str | None
     body: Block
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Saga:
+class Saga(Struct, frozen=True):
     name: str
     params: tuple[Param, ...]
     result: Type
@@ -671,8 +617,7 @@ class Saga:
 # --- Scenarios ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """`when Service.op(args) KIND`, one fault.
 
     kind: `rejects` (error, fields), `returns` (value), `times out before effect`,
@@ -694,8 +639,7 @@ class Fault:
     span: Span = _NOWHERE
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(Struct, frozen=True):
     """`send Event(...) [after D]`."""
 
     event: str
@@ -704,14 +648,12 @@ class Send:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(Struct, frozen=True):
     after: Ms
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Expect:
+class Expect(Struct, frozen=True):
     """kind: `completed` (value), `compensated` (error), `escalated` (operation), `count`
     (operation, count; 0 is never), `before` (operation, other), `effect` (operation, count),
     `nothing left`, `within` (after)."""
@@ -726,8 +668,7 @@ class Expect:
     span: Span = _NOWHERE
 
 
-@dataclass(frozen=True, slots=True)
-class Scenario:
+class Scenario(Struct, frozen=True):
     title: str
     saga: str
     args: tuple[Expr, ...]
@@ -742,8 +683,7 @@ class Scenario:
 # --- The whole ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Constant:
+class Constant(Struct, frozen=True):
     """A top-level `let`."""
 
     name: str
@@ -753,8 +693,7 @@ class Constant:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(Struct, frozen=True):
     """All declarations of a file and of what it imports. Mappings keep text order.
 
     `main`: the name of the file that was asked for (its sagas can be run without being named).

@@ -187,15 +187,16 @@ def _identity(frame: Frame, item: ast.SagaId, scope: Scope) -> p.Expr:
             "the id of a saga is part of keys, logs and diagrams, and this is secret",
             help="use another field",
         )
-    elif is_optional(made.type) or not is_scalar(made.type):
-        if not isinstance(made.type, Unknown):
-            frame.context.report(
-                "type-mismatch",
-                made.span,
-                f"an id needs a value with one short text, and this is `{show(made.type)}`",
-                show(made.type),
-                help="use a string, an int or a uuid",
-            )
+    elif not isinstance(made.type, Unknown) and (
+        is_optional(made.type) or not is_scalar(made.type)
+    ):
+        frame.context.report(
+            "type-mismatch",
+            made.span,
+            f"an id needs a value with one short text, and this is `{show(made.type)}`",
+            show(made.type),
+            help="use a string, an int or a uuid",
+        )
     return made
 
 

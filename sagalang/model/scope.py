@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from sagalang.model.types import Type, is_optional, required
 from sagalang.syntax import ast
 from sagalang.text import Span
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(Struct, frozen=True):
     """A local name. `path` and `loop`: of the step that bound it, for `key(name)`."""
 
     type: Type
@@ -22,8 +23,7 @@ class Binding:
     keyed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(Struct, frozen=True):
     """Immutable: a block works on its own copy.
 
     `maybe`: names bound on some paths only, with the place that binds them. `facts`: narrowed

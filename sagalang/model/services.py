@@ -6,8 +6,9 @@ Two passes: first every operation by itself, then what refers to other operation
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from sagalang.diagnostics.suggest import hint
 from sagalang.model import program as p
@@ -307,7 +308,7 @@ def _check_route(
         )
         return
     names = {param.name: param for param in made.params}
-    path, _, query = route.path.partition("?")
+    path = route.path.partition("?")[0]
     if not path.startswith("/") or re.search(r"[\s#{}]", _PLACEHOLDER.sub("x", route.path)):
         context.report(
             "bad-literal",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from sagalang.model import errors as e
 from sagalang.model import program as p
@@ -251,7 +251,7 @@ def _check_restated(frame: Frame, clause: ast.With, own: p.Policy, operation: p.
             frame.context.report(
                 "policy-conflict",
                 clause.span,
-                f"the policy `{clause.policy.text}` brings a `{word}`, which belongs to the service",
+                f"the policy `{clause.policy.text}` brings a `{word}`, and that is the service's",
                 other=(operation.span, f"`{operation.label}`"),
                 notes=("its state is shared by all sagas that call the service",),
                 help=f"put the `{word}` into the policy of the service `{operation.service}`",
@@ -426,7 +426,7 @@ def step_errors(made: p.Step, operation: p.Operation) -> list[str]:
         return []
     found = [rejection.error for rejection in operation.rejects]
     if made.pivot:
-        return found + [e.NOT_SENT]
+        return [*found, e.NOT_SENT]
     if not made.before_pivot:
         return found
     found += [e.TIMEOUT, e.UNAVAILABLE, e.CONTRACT_MISMATCH, e.NOT_SENT, e.THROTTLED]

@@ -6,70 +6,61 @@ found in the `Program`. Aliases (`type X = ...`) are gone by the time a `Type` e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Primitive:
+
+class Primitive(Struct, frozen=True):
     """`string int decimal bool duration datetime uuid json key`."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class ListOf:
+class ListOf(Struct, frozen=True):
     item: Type
 
 
-@dataclass(frozen=True, slots=True)
-class MapOf:
+class MapOf(Struct, frozen=True):
     """A map with string keys."""
 
     item: Type
 
 
-@dataclass(frozen=True, slots=True)
-class Optional:
+class Optional(Struct, frozen=True):
     """`T?`: a value or null. Never nested."""
 
     item: Type
 
 
-@dataclass(frozen=True, slots=True)
-class Secret:
+class Secret(Struct, frozen=True):
     """`secret T`: a value that must never be seen. Always outside `Optional`, never nested."""
 
     item: Type
 
 
-@dataclass(frozen=True, slots=True)
-class RecordRef:
+class RecordRef(Struct, frozen=True):
     """A declared record, or the fields of an error or event, by name."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class EnumRef:
+class EnumRef(Struct, frozen=True):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class InlineRecord:
+class InlineRecord(Struct, frozen=True):
     """`{ a: T }` written in place: the result of an operation. Fields in text order."""
 
     fields: tuple[tuple[str, Type, str], ...]
     """(name, type, name on the wire)"""
 
 
-@dataclass(frozen=True, slots=True)
-class Null:
+class Null(Struct, frozen=True):
     """The type of `null`, and of a call that answers nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(Struct, frozen=True):
     """The type of a poisoned expression: fits everything, so that one mistake is told once."""
 
 

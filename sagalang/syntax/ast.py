@@ -6,37 +6,34 @@ A `Name` is a word with its place.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+
+from msgspec import Struct
 
 from sagalang.text import Source, Span
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(Struct, frozen=True):
     text: str
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Struct, frozen=True):
     """A string literal without interpolation, unescaped."""
 
     value: str
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Millis:
+class Millis(Struct, frozen=True):
     """A duration literal."""
 
     value: int
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
+class Count(Struct, frozen=True):
     """A whole number, or the number of a percentage."""
 
     value: int
@@ -46,38 +43,32 @@ class Count:
 # --- Types -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class NamedType:
+class NamedType(Struct, frozen=True):
     name: Name
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class ListType:
+class ListType(Struct, frozen=True):
     item: TypeExpr
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class MapType:
+class MapType(Struct, frozen=True):
     item: TypeExpr
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class OptionalType:
+class OptionalType(Struct, frozen=True):
     item: TypeExpr
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class SecretType:
+class SecretType(Struct, frozen=True):
     item: TypeExpr
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class RecordType:
+class RecordType(Struct, frozen=True):
     fields: tuple[Field, ...]
     span: Span
 
@@ -85,8 +76,7 @@ class RecordType:
 TypeExpr = NamedType | ListType | MapType | OptionalType | SecretType | RecordType
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """A field of a record or a parameter: `name: type [as "wire"]`."""
 
     name: Name
@@ -99,42 +89,36 @@ class Field:
 # --- Expressions -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Literal:
+class Literal(Struct, frozen=True):
     value: str | int | Decimal | bool | timedelta | None
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Interpolation:
+class Interpolation(Struct, frozen=True):
     """Parts of a string: literals and expressions."""
 
     parts: tuple[Expr, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     name: str
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True):
     value: Expr
     name: Name
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(Struct, frozen=True):
     value: Expr
     index: Expr
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Apply:
+class Apply(Struct, frozen=True):
     """`name(args)`: a function or the construction of a record."""
 
     name: Name
@@ -142,52 +126,45 @@ class Apply:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Unary:
+class Unary(Struct, frozen=True):
     operator: str
     operand: Expr
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Binary:
+class Binary(Struct, frozen=True):
     operator: str
     left: Expr
     right: Expr
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Conditional:
+class Conditional(Struct, frozen=True):
     condition: Expr
     then: Expr
     otherwise: Expr
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Braces:
+class Braces(Struct, frozen=True):
     """`{ field: value, "key": value }`: names or strings before the colon."""
 
     fields: tuple[tuple[Name, Expr], ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(Struct, frozen=True):
     value: Expr
     changes: Braces
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class ListOf:
+class ListOf(Struct, frozen=True):
     items: tuple[Expr, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Comprehension:
+class Comprehension(Struct, frozen=True):
     element: Expr
     variable: Name
     source: Expr
@@ -212,8 +189,7 @@ Expr = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Arg:
+class Arg(Struct, frozen=True):
     """An argument, with its name where it was given."""
 
     name: Name | None
@@ -221,8 +197,7 @@ class Arg:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """`Service.operation(args)`; `service` is None where a bare operation name is allowed."""
 
     service: Name | None
@@ -234,8 +209,7 @@ class Call:
 # --- Clauses -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Promise:
+class Promise(Struct, frozen=True):
     """kind: `keyed`, `records rejections`, `idempotent`, `absent ok`, `fences late`,
     `lands within`. `where`: (`header` or `field`, name). `period`: of `for` or `within`."""
 
@@ -245,52 +219,44 @@ class Promise:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     method: str
     path: Text
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Rejects:
+class Rejects(Struct, frozen=True):
     errors: tuple[tuple[Name, Count | None], ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class CompensateBy:
+class CompensateBy(Struct, frozen=True):
     call: Call
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class CompensateNone:
+class CompensateNone(Struct, frozen=True):
     why: Text
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeBy:
+class ProbeBy(Struct, frozen=True):
     call: Call
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class With:
+class With(Struct, frozen=True):
     policy: Name
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class ElseEscalate:
+class ElseEscalate(Struct, frozen=True):
     team: Text
     after: Millis | None
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class BestEffort:
+class BestEffort(Struct, frozen=True):
     span: Span
 
 
@@ -301,15 +267,13 @@ StepClause = With | CompensateBy | CompensateNone | ElseEscalate | BestEffort
 # --- Policy clauses ----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class TimeoutClause:
+class TimeoutClause(Struct, frozen=True):
     timeout: Millis
     total: Millis | None
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class RetryClause:
+class RetryClause(Struct, frozen=True):
     """`times` None: forever. `jitter` None: not written; `percent` where it is a share."""
 
     times: Count | None
@@ -322,16 +286,14 @@ class RetryClause:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetClause:
+class BudgetClause(Struct, frozen=True):
     percent: Count
     window: Millis | None
     per_operation: bool
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class BreakerClause:
+class BreakerClause(Struct, frozen=True):
     percent: Count
     calls: Count
     window: Millis
@@ -342,8 +304,7 @@ class BreakerClause:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class BulkheadClause:
+class BulkheadClause(Struct, frozen=True):
     limit: Count
     queue: Count | None
     wait: Millis | None
@@ -351,8 +312,7 @@ class BulkheadClause:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class RateClause:
+class RateClause(Struct, frozen=True):
     calls: Count
     per: Millis
     per_operation: bool
@@ -367,14 +327,12 @@ PolicyClause = (
 # --- Statements --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     statements: tuple[Statement, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """`target` is a call, or for `step x = saga Other(...)` a `ChildCall`."""
 
     pivot: bool
@@ -385,27 +343,23 @@ class Step:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class ChildCall:
+class ChildCall(Struct, frozen=True):
     saga: Name
     args: tuple[Arg, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Branch:
+class Branch(Struct, frozen=True):
     body: Block
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Parallel:
+class Parallel(Struct, frozen=True):
     body: Block
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class For:
+class For(Struct, frozen=True):
     variable: Name
     source: Expr
     by: Expr | None
@@ -414,16 +368,14 @@ class For:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class If:
+class If(Struct, frozen=True):
     condition: Expr
     then: Block
     otherwise: Block | None
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Let:
+class Let(Struct, frozen=True):
     """A `let` in a saga; at the top level it is a declaration with a doc."""
 
     name: Name
@@ -432,21 +384,18 @@ class Let:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Abort:
+class Abort(Struct, frozen=True):
     error: Name
     args: tuple[Arg, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Return:
+class Return(Struct, frozen=True):
     value: Expr
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Sleep:
+class Sleep(Struct, frozen=True):
     value: Expr
     until: bool
     span: Span
@@ -455,8 +404,7 @@ class Sleep:
 Otherwise = Abort | ElseEscalate | None
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(Struct, frozen=True):
     name: Name
     event: Name
     where: Expr | None
@@ -465,8 +413,7 @@ class Wait:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Poll:
+class Poll(Struct, frozen=True):
     name: Name
     call: Call
     until: Expr
@@ -476,42 +423,36 @@ class Poll:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Handler:
+class Handler(Struct, frozen=True):
     errors: tuple[Name, ...]
     binder: Name | None
     body: Block
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     body: Block
     handlers: tuple[Handler, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class WhenCompensated:
+class WhenCompensated(Struct, frozen=True):
     binder: Name | None
     body: Block
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class SagaId:
+class SagaId(Struct, frozen=True):
     value: Expr
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+class Deadline(Struct, frozen=True):
     within: Millis
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class CompensateWith:
+class CompensateWith(Struct, frozen=True):
     policy: Name
     escalate: ElseEscalate | None
     span: Span
@@ -541,14 +482,12 @@ Statement = (
 # --- Declarations ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Import:
+class Import(Struct, frozen=True):
     path: Text
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class RecordDecl:
+class RecordDecl(Struct, frozen=True):
     """kind: `record`, `error` or `event`. One `error A, B` makes one of these for each name."""
 
     kind: str
@@ -558,24 +497,21 @@ class RecordDecl:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class EnumDecl:
+class EnumDecl(Struct, frozen=True):
     name: Name
     members: tuple[tuple[Name, Text | None], ...]
     doc: str
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class TypeDecl:
+class TypeDecl(Struct, frozen=True):
     name: Name
     type: TypeExpr
     doc: str
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyDecl:
+class PolicyDecl(Struct, frozen=True):
     name: Name
     base: Name | None
     clauses: tuple[PolicyClause, ...]
@@ -583,29 +519,25 @@ class PolicyDecl:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class HttpBinding:
+class HttpBinding(Struct, frozen=True):
     url: Text
     env: Name | None
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class PythonBinding:
+class PythonBinding(Struct, frozen=True):
     module: Text
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     name: Text
     env: Name | None
     text: Text | None
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class OperationDecl:
+class OperationDecl(Struct, frozen=True):
     is_query: bool
     name: Name
     params: tuple[Field, ...]
@@ -618,16 +550,14 @@ class OperationDecl:
 ServiceItem = HttpBinding | PythonBinding | Header | With | OperationDecl
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceDecl:
+class ServiceDecl(Struct, frozen=True):
     name: Name
     items: tuple[ServiceItem, ...]
     doc: str
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class SagaDecl:
+class SagaDecl(Struct, frozen=True):
     name: Name
     params: tuple[Field, ...]
     result: TypeExpr | None
@@ -639,15 +569,13 @@ class SagaDecl:
 # --- Scenarios ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class OperationName:
+class OperationName(Struct, frozen=True):
     service: Name
     operation: Name
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """kind as in `sagalang.model.program.Fault`. `count` None is always, else how often."""
 
     kind: str
@@ -661,22 +589,19 @@ class Fault:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(Struct, frozen=True):
     event: Name
     args: tuple[Arg, ...]
     after: Millis | None
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(Struct, frozen=True):
     after: Millis | None
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Expect:
+class Expect(Struct, frozen=True):
     """kind as in `sagalang.model.program.Expect`."""
 
     kind: str
@@ -692,8 +617,7 @@ class Expect:
 ScenarioItem = Fault | Send | Cancel | Expect
 
 
-@dataclass(frozen=True, slots=True)
-class ScenarioDecl:
+class ScenarioDecl(Struct, frozen=True):
     title: Text
     saga: Name
     args: tuple[Arg, ...]
@@ -715,8 +639,7 @@ Declaration = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Comment:
+class Comment(Struct, frozen=True):
     """A comment; `///` makes it documentation. `text` without the slashes and one space."""
 
     text: str
@@ -724,8 +647,7 @@ class Comment:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Module:
+class Module(Struct, frozen=True):
     """One file. Declarations in text order; those that could not be parsed are missing."""
 
     source: Source

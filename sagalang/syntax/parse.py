@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from lark import TextSlice, UnexpectedInput, UnexpectedToken
+from msgspec import Struct
 
 from sagalang.diagnostics import Diagnostic, diagnose
 from sagalang.syntax import ast
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from lark import Lark
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(Struct, frozen=True):
     module: ast.Module
     diagnostics: tuple[Diagnostic, ...]
 

@@ -8,8 +8,9 @@ it was opened.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from sagalang.diagnostics import Diagnostic, diagnose
 from sagalang.syntax.ast import Comment
@@ -45,8 +46,7 @@ _CLOSES: Final = {"{": "}", "(": ")", "[": "]"}
 _NOT_BEFORE: Final = frozenset((*DECLARATION_WORDS, "=", ".", ",", ":", "of", "extends"))
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
+class Split(Struct, frozen=True):
     """`pieces`: the declarations' ranges. `docs`: doc text by the offset of what follows it."""
 
     pieces: tuple[tuple[int, int], ...]

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec import Struct
+
 from sagalang.diagnostics import Diagnostic, diagnose
 from sagalang.model import program as p
 from sagalang.model.check import check, silence
@@ -21,8 +23,7 @@ from sagalang.text import Source, Span
 MAX_BYTES = 32 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     """`program` is complete only where `has_errors` is false."""
 
     program: p.Program
