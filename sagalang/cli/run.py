@@ -1,0 +1,388 @@
+"""`saga run`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from sagalang.cli.live import Live
+    from sagalang.interpret.run import Run, RunResult
+    from sagalang.model import program as p
+    from sagalang.runtime.engine import MemoryEngine
+    from sagalang.runtime.fakes import FakeWorld
+    from sagalang.runtime.transport import Transport
+    from sagalang.runtime.values import Values
+    from sagalang.workspace import Loaded
+
+
+@click.command("run")
+@click.argument("file", metavar="FILE")
+@click.argument("saga", required=False)
+@click.option(
+    "--input", "given", metavar="FILE|JSON|-", help="The saga's input; or a `let`'s name."
+)
+@click.option("--id", "new_id", metavar="ID", help="Run it under another id.")
+@click.option("--mock", is_flag=True, help="Run against fakes of the services, on loopback.")
+@click.option("--fault", "faults", multiple=True, metavar="FAULT", help="Let a fake fail.")
+@click.option("--send", "sends", multiple=True, metavar="EVENT", help="Send an event to the saga.")
+@click.option("--cancel-after", metavar="DURATION", help="Ask the saga to cancel, e.g. 500ms.")
+@click.option("--latency", default="0", metavar="MS", help="How long fakes take: 20, or 10-50.")
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["full", "json"]),
+    default="full",
+    help="How to print the result.",
+)
+def command(
+    file: str,
+    saga: str | None,
+    given: str | None,
+    new_id: str | None,
+    mock: bool,
+    faults: tuple[str, ...],
+    sends: tuple[str, ...],
+    cancel_after: str | None,
+    latency: str,
+    style: str,
+) -> None:
+    """Run a saga against its services, or with --mock against fakes of them.
+
+    \b
+    saga run order.saga                                 the real services
+    saga run order.saga --mock                          fakes, made from the contracts
+    saga run order.saga --mock --fault "Inventory.reserve rejects OutOfStock"
+    saga run shop.saga --mock --send 'Review(verdict: Verdict.Approved, by: "me") after 2s'
+
+    Exit status: 0 completed, 1 compensated or escalated, 2 could not run.
+    """
+    from sagalang.cli.inputs import InputProblem, TextProblem
+    from sagalang.cli.terminal import show_diagnostics, usage_error
+    from sagalang.runtime.codec import DecodeError
+    from sagalang.runtime.problems import ConnectProblem
+
+    if faults and not mock:
+        usage_error("real services cannot be told to fail", "--fault goes with --mock: fakes can")
+    try:
+        plan = _prepare(file, saga, given, new_id, mock, faults, sends, cancel_after, latency)
+        sys.exit(asyncio.run(_run(plan, style)))
+    except InputProblem as problem:
+        usage_error(str(problem), problem.advice)
+    except DecodeError as problem:
+        usage_error(f"the input is not right: {problem}", "nothing was called")
+    except ConnectProblem as problem:
+        advice = None if mock else "to try it without services: --mock"
+        usage_error(f"{problem}; nothing was called", advice)
+    except TextProblem as problem:
+        show_diagnostics(
+            problem.diagnostics, {problem.source.name: problem.source}, "full", sys.stderr
+        )
+        sys.exit(2)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a run needs, read and checked; nothing has been called yet."""
+
+    loaded: Loaded
+    saga: p.Saga
+    args: dict[str, Any]
+    values: Values
+    origin: str
+    faults: list[p.Fault]
+    sends: list[p.Send]
+    cancel_after: int | None
+    latency: int | tuple[int, int]
+    mock: bool
+
+
+def _prepare(
+    file: str,
+    saga_name: str | None,
+    given: str | None,
+    new_id: str | None,
+    mock: bool,
+    faults: tuple[str, ...],
+    sends: tuple[str, ...],
+    cancel_after: str | None,
+    latency: str,
+) -> Plan:
+    from sagalang.cli import inputs
+    from sagalang.cli.terminal import show_diagnostics, summary
+    from sagalang.runtime.values import Values
+    from sagalang.workspace import load
+
+    loaded = load(file)
+    if loaded.diagnostics:
+        show_diagnostics(loaded.diagnostics, loaded.sources, "full", sys.stderr)
+    if loaded.has_errors:
+        click.echo(f"{summary(loaded.diagnostics)}; nothing was run", err=True)
+        sys.exit(2)
+    saga = inputs.choose_saga(loaded, saga_name)
+    values = Values(loaded.program)
+    read = inputs.read_input(loaded, saga, given, values, mock=mock)
+    args = inputs.with_id(saga, read.args, new_id, values) if new_id else read.args
+    return Plan(
+        loaded,
+        saga,
+        args,
+        values,
+        read.origin,
+        inputs.read_faults(loaded, faults),
+        inputs.read_sends(loaded, sends),
+        parse_duration(cancel_after) if cancel_after else None,
+        parse_latency(latency),
+        mock,
+    )
+
+
+async def _run(plan: Plan, style: str) -> int:
+    from sagalang.cli import report
+    from sagalang.cli.live import Live
+    from sagalang.cli.terminal import coloured, progress
+    from sagalang.interpret import run as interpret
+    from sagalang.runtime.clock import SystemClock
+    from sagalang.runtime.engine import MemoryEngine
+
+    quiet = style == "json"
+    clock = SystemClock()
+    async with _services(plan) as (transport, world):
+        if not quiet:
+            _introduce(plan, progress)
+        live = Live(quiet=quiet, waits=_wait_hints(plan.saga))
+        engine = MemoryEngine(clock, transport, _draw, live)
+        began = interpret.begin(
+            plan.loaded.program, plan.saga.name, plan.args, engine=engine, values=plan.values
+        )
+        if isinstance(transport, Crashing):
+            transport.engine, transport.saga_id = engine, began.saga_id
+        started = clock.now()
+        result = await _watched(plan, began, engine, live)
+        live.finish()
+        if style == "json":
+            click.echo(
+                report.as_json(
+                    report.data(plan.loaded.program, plan.saga, result, plan.values, world)
+                )
+            )
+        else:
+            text = report.full(
+                plan.loaded.program,
+                plan.saga,
+                result,
+                plan.values,
+                world,
+                colour=coloured(sys.stdout),
+                took=clock.now() - started,
+            )
+            click.echo(text)
+            _next_command(plan, result)
+    return report.STATUS[interpret.outcome_kind(result.outcome)]
+
+
+def _draw() -> float:
+    import random
+
+    return random.random()
+
+
+async def _watched(plan: Plan, began: Run, engine: MemoryEngine, live: Live) -> RunResult:
+    """Run to the end while the view ticks; Ctrl-C asks the saga to cancel, twice gives up."""
+    from sagalang.cli.inputs import event_value
+    from sagalang.interpret.run import Send
+
+    asked = False
+
+    def interrupted() -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        click.echo(
+            "\ncancelling: what was done is undone; Ctrl-C again leaves it as it is", err=True
+        )
+        began.cancel()
+
+    async def ticking() -> None:
+        while True:
+            await asyncio.sleep(0.1)
+            live.tick(engine.now())
+
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(NotImplementedError):
+        loop.add_signal_handler(signal.SIGINT, interrupted)
+    ticker = asyncio.create_task(ticking())
+    program = plan.loaded.program
+    sends = [Send(s.event, event_value(program, plan.values, s), s.after) for s in plan.sends]
+    try:
+        return await began.result(sends, plan.cancel_after)
+    finally:
+        ticker.cancel()
+        with contextlib.suppress(NotImplementedError):
+            loop.remove_signal_handler(signal.SIGINT)
+
+
+@contextlib.asynccontextmanager
+async def _services(plan: Plan) -> AsyncIterator[tuple[Transport, FakeWorld | None]]:
+    """The services to run against, closed at the end; with a world where they are fakes."""
+    program = plan.loaded.program
+    if not plan.mock:
+        from sagalang.runtime.transport import connect
+
+        transport = connect(program, os.environ, values=plan.values)
+        try:
+            yield transport, None
+        finally:
+            await transport.aclose()
+        return
+    from sagalang.runtime.fakes import FakeWorld
+    from sagalang.runtime.faults import CRASHES
+    from sagalang.runtime.faults import plan as plan_faults
+    from sagalang.runtime.mock_server import router_for_mock, serve
+
+    planned = plan_faults(program, plan.values, plan.faults)
+    world = FakeWorld(program, values=plan.values, faults=planned)
+    crashes = [fault for fault in plan.faults if fault.kind in CRASHES]
+    async with serve(world, 0, plan.latency) as mock:
+        router: Transport = router_for_mock(mock, plan.latency)
+        try:
+            yield (Crashing(router, crashes) if crashes else router), world
+        finally:
+            await router.aclose()
+
+
+class Crashing:
+    """A transport that lets the orchestrator die before or after certain calls."""
+
+    def __init__(self, inner: Transport, faults: list[p.Fault]) -> None:
+        self._inner = inner
+        self._left = {id(fault): fault.times for fault in faults}
+        self._faults = faults
+        self.engine: MemoryEngine | None = None
+        self.saga_id = ""
+
+    async def call(self, request: Any) -> Any:
+        fault = self._due(request.contract.label)
+        if fault is None:
+            return await self._inner.call(request)
+        if fault.kind == "crash after":
+            await self._inner.call(request)
+        assert self.engine is not None
+        self.engine.crash(self.saga_id)
+        return await asyncio.get_running_loop().create_future()
+
+    def _due(self, label: str) -> p.Fault | None:
+        for fault in self._faults:
+            left = self._left[id(fault)]
+            if fault.operation == label and left != 0:
+                self._left[id(fault)] = None if left is None else left - 1
+                return fault
+        return None
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def _introduce(plan: Plan, progress: Any) -> None:
+    where = "fakes of its services" if plan.mock else "its services"
+    progress(f"{plan.saga.name} on {where}" + (f", input {plan.origin}" if plan.origin else ""))
+    asleep = _not_yet(plan.loaded.program)
+    if asleep:
+        progress(f"note: {', '.join(asleep)}: checked, but without effect in this version")
+
+
+def _not_yet(program: p.Program) -> list[str]:
+    """The kinds of protection that the program declares and this version does not apply."""
+    words = {
+        "breaker": "breaker",
+        "bulkhead": "bulkhead",
+        "rate": "rate",
+        "budget": "retry budget",
+    }
+    used = [o.policy for s in program.services.values() for o in s.operations.values()]
+    return [
+        word
+        for name, word in words.items()
+        if any(getattr(policy, name) is not None for policy in used)
+    ]
+
+
+def _wait_hints(saga: p.Saga) -> dict[str, str]:
+    """For each wait: which event it needs."""
+    from sagalang.model import program as p
+
+    found: dict[str, str] = {}
+
+    def visit(block: p.Block) -> None:
+        for statement in block.statements:
+            match statement:
+                case p.Wait():
+                    found[statement.path] = f" for the event {statement.event}"
+                case p.Parallel():
+                    for branch in statement.branches:
+                        visit(branch)
+                case p.For():
+                    visit(statement.body)
+                case p.If():
+                    visit(statement.then)
+                    visit(statement.otherwise)
+                case p.Attempt():
+                    visit(statement.body)
+                    for handler in statement.handlers:
+                        visit(handler.body)
+
+    visit(saga.body)
+    return found
+
+
+def _next_command(plan: Plan, result: RunResult) -> None:
+    """One thing to try next, on a terminal."""
+    if not sys.stdout.isatty():
+        return
+    file = plan.loaded.program.main
+    if plan.mock and not plan.faults:
+        rejections = [
+            f"{o.label} rejects {o.rejects[0].error}"
+            for s in plan.loaded.program.services.values()
+            for o in s.operations.values()
+            if o.rejects
+        ]
+        if rejections:
+            click.echo(f'\nnext: saga run {file} --mock --fault "{rejections[-1]}"')
+            return
+    click.echo(f"\nnext: saga render {file} --to mermaid")
+
+
+def parse_duration(text: str) -> int:
+    """`500ms`, `2s`, `1h30m` as milliseconds. Raises InputProblem."""
+    import re
+
+    from sagalang.cli.inputs import InputProblem
+
+    units = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+    if not re.fullmatch(r"(\d{1,9}(ms|s|m|h|d))+", text):
+        raise InputProblem(f"`{text}` is not a duration", "write it as 500ms, 2s or 1h30m")
+    return sum(int(n) * units[u] for n, u in re.findall(r"(\d+)(ms|s|m|h|d)", text))
+
+
+def parse_latency(text: str) -> int | tuple[int, int]:
+    """`20` or `10-50`, in milliseconds. Raises InputProblem."""
+    from sagalang.cli.inputs import InputProblem
+
+    low, dash, high = text.removesuffix("ms").partition("-")
+    if not low.isdigit() or (dash and not high.isdigit()):
+        raise InputProblem(f"`{text}` is not a latency", "write it in milliseconds: 20, or 10-50")
+    if not dash:
+        return int(low)
+    if int(low) > int(high):
+        raise InputProblem(f"`{text}` goes backwards", f"write {high}-{low}")
+    return int(low), int(high)
