@@ -120,8 +120,8 @@ class Live:
                 return self._add(Row(entry.event, "event", entry.at, entry.at, "accepted"))
             case j.AbortBegan():
                 where = f" in {entry.place}" if entry.place != SAGA else ""
-                said = f"{entry.error}{where}: undoing what was done"
-                return self._add(Row(said, "abort", entry.at, entry.at, entry.detail))
+                said = "undoing what was done"
+                return self._add(Row(entry.error + where, "abort", entry.at, entry.at, said))
             case j.EscalationRaised():
                 item = entry.item
                 said = f"needs {item.team or 'a person'}: {item.failure.name}"

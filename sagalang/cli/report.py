@@ -82,17 +82,27 @@ def data(
         ],
     }
     if world is not None:
-        made["ledger"] = [
-            {
-                "operation": entry.operation,
-                "key": entry.key,
-                "args": _ledger_args(program, entry.operation, entry.args, values),
-                "effect": entry.effect,
-                "calls": entry.calls,
-            }
-            for entry in world.ledger
-        ]
+        made["ledger"] = ledger_data(program, world)
     return made
+
+
+def ledger_data(program: p.Program, world: FakeWorld) -> list[dict[str, Any]]:
+    """What the fakes hold, as plain data, secrets covered."""
+    return [
+        {
+            "operation": entry.operation,
+            "key": entry.key,
+            "args": _ledger_args(program, entry.operation, entry.args, world.values),
+            "effect": entry.effect,
+            "calls": entry.calls,
+        }
+        for entry in world.ledger
+    ]
+
+
+def ledger_lines(program: p.Program, world: FakeWorld) -> list[str]:
+    """The same as a table."""
+    return _ledger(ledger_data(program, world), program)
 
 
 def as_json(made: dict[str, Any]) -> str:
@@ -148,6 +158,8 @@ def full(
     lines = [f"{head}  {saga.name} {result.saga_id}, {duration(took)}"]
     if outcome["kind"] == "compensated" and outcome["detail"]:
         lines.append(f"  because   {outcome['detail']}")
+        if outcome["error"] == "NotSent" and world is None:
+            lines.append("            are the services running? --mock runs on fakes of them")
     if outcome.get("value") is not None:
         lines.append(f"  value     {_one_line(outcome['value'])}")
     if made["compensated"]:

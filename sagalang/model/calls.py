@@ -31,10 +31,12 @@ def arguments(
     given: dict[str, p.Expr] = {}
     by_name = {param.name: param for param in params}
     other = (declared, "declared here") if declared else None
-    named = False
+    named = unknown = False
     for position, arg in enumerate(args):
         if arg.name is None:
             if named:
+                unknown = True
+                typing.infer(arg.value)
                 context.report(
                     "unknown-argument",
                     arg.span,
@@ -57,6 +59,7 @@ def arguments(
             named = True
             found = by_name.get(arg.name.text)
             if found is None:
+                unknown = True
                 typing.infer(arg.value)
                 context.report(
                     "unknown-argument",
@@ -69,6 +72,7 @@ def arguments(
                 continue
             param = found
         if param.name in given:
+            typing.infer(arg.value)
             context.report(
                 "duplicate-name", arg.span, f"`{param.name}` is given twice", help="remove one"
             )
@@ -77,7 +81,7 @@ def arguments(
             arg.value, param.type, f"the parameter `{param.name}` of {what}"
         )
     missing = [x.name for x in params if x.name not in given and not is_optional(x.type)]
-    if missing:
+    if missing and not unknown:  # else what is missing is most likely there under a wrong name
         context.report(
             "missing-argument",
             where,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -51,7 +51,9 @@ def check(
     names that are nowhere else may stand in the broken parts, so that unknown names are told
     only if every file could be read.
     """
-    context = Context(visible)
+    context = Context(
+        visible, incomplete=any(d.name in ("import-not-found", "unreadable-file") for d in problems)
+    )
     declare(context, modules)
     for module in modules:
         _poison_broken(context, module, problems)
@@ -174,55 +176,65 @@ def silence(
     diagnostics: Sequence[Diagnostic], modules: Sequence[ast.Module]
 ) -> tuple[Diagnostic, ...]:
     """Apply `// saga: allow(NAME) "why"`; report those that silence nothing."""
-    kept = list(diagnostics)
+    silenced: set[int] = set()
+    problems: list[Diagnostic] = []
     for module in modules:
-        for comment in module.comments:
-            if comment.is_doc or not comment.text.startswith("saga:"):
-                continue
-            kept = _apply_allow(kept, module, comment)
-    return tuple(kept)
+        allows = [c for c in module.comments if not c.is_doc and c.text.startswith("saga:")]
+        if not allows:
+            continue
+        source = module.source
+        by_line: dict[tuple[str, int], list[Diagnostic]] = {}
+        for found in diagnostics:
+            if found.span.file == source.name:
+                line = source.position(found.span.start).line
+                by_line.setdefault((found.name, line), []).append(found)
+        code_line = _next_code_line(module)
+        for comment in allows:
+            name, problem, advice = _read_allow(comment)
+            if not problem:
+                line = source.position(comment.span.start).line
+                hit = [
+                    found
+                    for number in (line, code_line(line))
+                    for found in by_line.get((name, number), ())
+                    if id(found) not in silenced
+                ]
+                silenced |= {id(found) for found in hit}
+                if hit:
+                    continue
+                problem, advice = f"there is no `{name}` on the next line", "remove it"
+            problems.append(diagnose("unused-allow", comment.span, problem, help=advice))
+    return (*(d for d in diagnostics if id(d) not in silenced), *problems)
 
 
-def _apply_allow(
-    kept: list[Diagnostic], module: ast.Module, comment: ast.Comment
-) -> list[Diagnostic]:
-    span, source = comment.span, module.source
+def _read_allow(comment: ast.Comment) -> tuple[str, str, str]:
+    """The name an allow comment gives; what is wrong with the comment, and the fix."""
     match = _ALLOW.match(comment.text)
     name = match.group(1).strip() if match else ""
     if match is None or not match.group(2):
-        problem = "an allow names a warning and says why"
-    elif name not in BY_NAME:
-        problem = f"there is no warning `{name}`"
-    elif BY_NAME[name].severity is Severity.ERROR:
-        problem = f"`{name}` is an error, and errors cannot be silenced"
-    else:
-        line = source.position(span.start).line
-        hit = [
-            d
-            for d in kept
-            if d.name == name
-            and d.span.file == source.name
-            and source.position(d.span.start).line in (line, _next_code_line(module, line))
-        ]
-        if hit:
-            return [d for d in kept if d not in hit]
-        problem = f"there is no `{name}` on the next line"
-    known = [code.name for code in BY_NAME.values() if code.severity is Severity.WARNING]
-    help_text = hint(name, known) or (
-        'write `// saga: allow(unused-name) "why"`' if "names" in problem else "remove it"
-    )
-    return [*kept, diagnose("unused-allow", span, problem, help=help_text)]
+        advice = 'write `// saga: allow(unused-name) "why"`'
+        return name, "an allow names a warning and says why", advice
+    if name not in BY_NAME:
+        known = [code.name for code in BY_NAME.values() if code.severity is Severity.WARNING]
+        return name, f"there is no warning `{name}`", hint(name, known) or "remove it"
+    if BY_NAME[name].severity is Severity.ERROR:
+        return name, f"`{name}` is an error, and errors cannot be silenced", "correct the error"
+    return name, "", ""
 
 
-def _next_code_line(module: ast.Module, line: int) -> int:
-    """The first line after `line` that is not a comment of its own."""
+def _next_code_line(module: ast.Module) -> Callable[[int], int]:
+    """For a line, the first one after it that is not a comment of its own."""
     comment_lines = {
         position.line
         for comment in module.comments
         if (position := module.source.position(comment.span.start))
         and not module.source.line(position.line)[: position.column - 1].strip()
     }
-    line += 1
-    while line in comment_lines:
+
+    def following(line: int) -> int:
         line += 1
-    return line
+        while line in comment_lines:
+            line += 1
+        return line
+
+    return following

@@ -76,6 +76,10 @@ class Context:
     sagas: dict[str, Saga] = field(default_factory=dict)
     poisoned: set[str] = field(default_factory=set)
     """Names whose declaration is broken: nothing more is said about them."""
+    incomplete: bool = False
+    """A file could not be read: a name that nothing declares may well be in there."""
+    hints_left: int = 100
+    """Looking for the nearest name is slow; a file full of unknown names gets no more hints."""
 
     def report(
         self,
@@ -119,17 +123,31 @@ class Context:
             self.report(
                 "unknown-name",
                 name.span,
-                f"`{name.text}` is {_article(kind_of(found))}, and {what} is needed here",
+                f"`{name.text}` is {article(kind_of(found))}, and {what} is needed here",
                 other=(found.name.span, "declared here"),
                 help=hint(name.text, self.names(kinds)),
             )
+            return
+        if self.incomplete:
             return
         self.report(
             "unknown-name",
             name.span,
             f"there is no {what.removeprefix('a ').removeprefix('an ')} `{name.text}`",
-            help=hint(name.text, self.names(kinds)) or "declare it, or import the file that does",
+            help=self.hint(name.text, self.names(kinds))
+            or "declare it, or import the file that does",
         )
+
+    def hint(self, word: str, known: Iterable[str]) -> str | None:
+        """Did you mean; None where there is nothing near, or after very many hints."""
+        self.hints_left -= 1
+        return hint(word, known) if self.hints_left >= 0 else None
+
+    def hidden(self, name: str, file: str) -> Named | None:
+        """The declaration of a name in a file that `file` does not import."""
+        found = self.declared.get(name)
+        visible = self.visible.get(file, frozenset((file,)))
+        return found if found is not None and found.span.file not in visible else None
 
     def names(self, kinds: Iterable[str]) -> list[str]:
         wanted = set(kinds)
@@ -149,5 +167,5 @@ class Context:
         return self.records.get(name) or self.errors.get(name) or self.events.get(name)
 
 
-def _article(noun: str) -> str:
+def article(noun: str) -> str:
     return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"

@@ -5,7 +5,7 @@ Records, errors, events, enums and aliases are complete after this pass.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from sagalang.model.context import FUNCTIONS, Context, Named, kind_of
@@ -18,12 +18,12 @@ from sagalang.model.types import (
     InlineRecord,
     ListOf,
     MapOf,
+    Optional,
     RecordRef,
     Secret,
     Type,
     Unknown,
     optional,
-    required,
     reveal,
     secret,
 )
@@ -107,8 +107,7 @@ def declare_types(context: Context) -> None:
             table[name] = Record(name, fields, found.doc, found.name.span)
             if found.kind != "record":
                 _no_secrets(context, found, fields)
-    for name in context.records:
-        _no_endless_record(context, name)
+    _no_endless_records(context)
 
 
 def _no_secrets(context: Context, found: ast.RecordDecl, fields: tuple[Field, ...]) -> None:
@@ -235,52 +234,79 @@ def _named_type(context: Context, name: ast.Name, chain: tuple[str, ...]) -> Typ
     return UNKNOWN
 
 
-def _no_endless_record(context: Context, name: str) -> None:
-    """A record that needs itself to be built can never be built."""
-
-    def needs(item: Type, seen: frozenset[str]) -> bool:
-        match item:
-            case Secret(inner):
-                return needs(inner, seen)
-            case InlineRecord(fields):
-                return any(needs(t, seen) for _, t, _ in fields)
-            case RecordRef(other):
-                if other == name:
-                    return True
-                if other in seen or other not in context.records:
-                    return False
-                return any(needs(f.type, seen | {other}) for f in context.records[other].fields)
-            case _:
-                return False
-
-    for field in context.records[name].fields:
-        if needs(field.type, frozenset()):
-            context.report(
-                "recursive-type",
-                field.span,
-                f"a `{name}` would need another `{name}` inside, without end",
-                help=f"make the field optional: `{field.name}: …?`",
-            )
-            return
+def _no_endless_records(context: Context) -> None:
+    """Records that need themselves to be built can never be built. A ring is told once."""
+    done: set[str] = set()
+    for root in context.records:
+        if root in done:
+            continue
+        way: list[tuple[str, Iterator[tuple[Field, str]]]] = [(root, _needs(context, root))]
+        on_way = {root: 0}
+        through: list[Field] = []
+        while way:
+            name, rest = way[-1]
+            step = next(rest, None)
+            if step is None:
+                way.pop()
+                done.add(name)
+                del on_way[name]
+                del through[len(way) - 1 :]
+                continue
+            field, other = step
+            if other in on_way:
+                _endless(context, other, [*through, field][on_way[other]])
+            elif other not in done:
+                on_way[other] = len(way)
+                way.append((other, _needs(context, other)))
+                through.append(field)
 
 
-def contains_secret(context: Context, item: Type, seen: frozenset[str] = frozenset()) -> bool:
-    """Whether a value of this type has a secret anywhere inside."""
+def _endless(context: Context, name: str, field: Field) -> None:
+    context.report(
+        "recursive-type",
+        field.span,
+        f"a `{name}` would need another `{name}` inside, without end",
+        help=f"make the field optional: `{field.name}: …?`",
+    )
+
+
+def _needs(context: Context, name: str) -> Iterator[tuple[Field, str]]:
+    record = context.records.get(name)
+    for field in record.fields if record is not None else ():
+        for other in _needed(field.type):
+            yield field, other
+
+
+def _needed(item: Type) -> list[str]:
+    """The records without which no value of this type can be built."""
     match item:
-        case Secret():
-            return True
-        case ListOf(inner) | MapOf(inner):
-            return contains_secret(context, inner, seen)
+        case Secret(inner):
+            return _needed(inner)
         case InlineRecord(fields):
-            return any(contains_secret(context, t, seen) for _, t, _ in fields)
-        case RecordRef(name) if name not in seen:
-            record = context.fields_of(name)
-            return record is not None and any(
-                contains_secret(context, f.type, seen | {name}) for f in record.fields
-            )
+            return [name for _, t, _ in fields for name in _needed(t)]
+        case RecordRef(name):
+            return [name]
         case _:
-            inner = required(item)
-            return inner != item and contains_secret(context, inner, seen)
+            return []
+
+
+def contains_secret(context: Context, item: Type) -> bool:
+    """Whether a value of this type has a secret anywhere inside."""
+    seen: set[str] = set()
+    waiting = [item]
+    while waiting:
+        match waiting.pop():
+            case Secret():
+                return True
+            case ListOf(inner) | MapOf(inner) | Optional(inner):
+                waiting.append(inner)
+            case InlineRecord(fields):
+                waiting += [t for _, t, _ in fields]
+            case RecordRef(name) if name not in seen:
+                seen.add(name)
+                record = context.fields_of(name)
+                waiting += [f.type for f in record.fields] if record is not None else []
+    return False
 
 
 def is_scalar(item: Type) -> bool:

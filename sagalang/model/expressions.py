@@ -14,7 +14,9 @@ from msgspec.structs import replace
 from sagalang.diagnostics.suggest import hint
 from sagalang.model import functions
 from sagalang.model import program as p
-from sagalang.model.context import FUNCTIONS, Context
+from sagalang.model.context import FUNCTIONS, Context, kind_of
+from sagalang.model.context import article as _article
+from sagalang.model.declare import contains_secret
 from sagalang.model.fit import fits, join, needs_conversion, record_fields
 from sagalang.model.scope import Scope, facts_if, path_of
 from sagalang.model.types import (
@@ -222,13 +224,7 @@ class Typing:
             where = "in a compensation" if name == "result" else "in a compensation or a probe"
             self.context.report("unknown-name", span, f"`{name}` means something only {where}")
             return
-        if name in self.context.services:
-            self.context.report(
-                "unknown-name",
-                span,
-                f"`{name}` is a service, and an expression calls none",
-                help=f"call it in a step of its own: `step x = {name}.…(…)`",
-            )
+        if self._told_kind(name, span) or self.context.incomplete:
             return
         known = [*scope.names, *self.context.names(("constant", "enum", "record")), *FUNCTIONS]
         if scope.key is not None:
@@ -237,13 +233,46 @@ class Typing:
             "unknown-name",
             span,
             f"there is no `{name}` here",
-            help=hint(name, known)
+            help=self.context.hint(name, known)
             or (
                 "only constants are known here"
                 if scope.constant
                 else "bind it before by `step`, `let`, `wait` or a parameter"
             ),
         )
+
+    def _told_kind(self, name: str, span: Span) -> bool:
+        """Say what a name is that is declared, but is no value, or not in sight."""
+        context = self.context
+        found = context.declared.get(name)
+        if found is None:
+            return False
+        kind = kind_of(found)
+        if context.hidden(name, span.file) is not None:
+            context.unknown(ast.Name(name, span), (kind,), f"a {kind}")
+            return True
+        context.used.add(name)
+        if kind == "service":
+            context.report(
+                "unknown-name",
+                span,
+                f"`{name}` is a service, and an expression calls none",
+                help=f"call it in a step of its own: `step x = {name}.…(…)`",
+            )
+            return True
+        members = context.enums[name].members if name in context.enums else ()
+        context.report(
+            "unknown-name",
+            span,
+            f"`{name}` is {_article(kind)}, and a value is needed here",
+            other=(found.name.span, "declared here"),
+            help=f"name one of its members: `{name}.{members[0][0]}`"
+            if members
+            else f"build one: `{name}(…)`"
+            if kind == "record"
+            else None,
+        )
+        return True
 
     def _member(self, value: ast.Member) -> p.Expr:
         if isinstance(value.value, ast.Reference) and value.value.name not in self.scope.names:
@@ -380,7 +409,8 @@ class Typing:
         operator = value.operator
         a, b = reveal(left.type), reveal(right.type)
         null_test = isinstance(a, Null) or isinstance(b, Null)
-        made = BOOL if null_test else self._taint(BOOL, left, right)
+        inside = contains_secret(self.context, a) or contains_secret(self.context, b)
+        made = BOOL if null_test else secret(BOOL) if inside else self._taint(BOOL, left, right)
         if operator in ("==", "!="):
             common = join(self.context, a, b)
             if common is None:
@@ -493,7 +523,9 @@ class Typing:
             return p.MakeRecord(fields, made, value.span)
         if name not in self.context.poisoned:
             found = self.context.declared.get(name)
-            if found is None:
+            if found is None and self.context.incomplete:
+                pass
+            elif found is None:
                 self.context.report(
                     "unknown-name",
                     value.name.span,
@@ -576,6 +608,9 @@ class Typing:
             return p.Apply(value.name.text, args, UNKNOWN, value.span)
         converted = tuple(self._converted(a, t) for a, t in zip(args, result.params, strict=True))
         made = self._taint(result.type, *args)
+        if value.name.text == "contains" and isinstance(bare[0], ListOf):
+            if contains_secret(self.context, bare[0].item):
+                made = secret(made)
         return p.Apply(value.name.text, converted, made, value.span)
 
     def record_arguments(
@@ -584,7 +619,9 @@ class Typing:
         """The named fields of a record, error or event under construction."""
         fields = dict(record_fields(self.context, made))
         given: dict[str, p.Expr] = {}
+        wrong = False
         for arg in args:
+            wrong = wrong or arg.name is None or arg.name.text not in fields
             if arg.name is None:
                 self.infer(arg.value)
                 names = ", ".join(f"{name}: …" for name in fields)
@@ -596,7 +633,8 @@ class Typing:
                 )
                 continue
             self._field(arg.name, arg.value, fields, given, what)
-        self._all_given(fields, given, what, where)
+        if not wrong:  # else what is missing is most likely there under a wrong name
+            self._all_given(fields, given, what, where)
         return tuple((name, given[name]) for name in fields if name in given)
 
     def _field(
@@ -649,7 +687,8 @@ class Typing:
             what = f"`{show(bare)}`" if isinstance(bare, RecordRef) else "this record"
             for name, item in value.fields:
                 self._field(name, item, fields, given, what)
-            self._all_given(fields, given, what, value.span)
+            if all(name.text in fields for name, _ in value.fields):
+                self._all_given(fields, given, what, value.span)
             ordered = tuple((name, given[name]) for name in fields if name in given)
             return p.MakeRecord(ordered, bare, value.span)
         seen: dict[str, p.Expr] = {}
@@ -759,7 +798,9 @@ class Typing:
         hoped = required(reveal(wanted))
         element = inner.infer(value.element, hoped.item if isinstance(hoped, ListOf) else UNKNOWN)
         self.used |= inner.used - {name}
-        return p.Comprehension(element, name, source, condition, ListOf(element.type), value.span)
+        return p.Comprehension(
+            element, name, source, condition, self._taint(ListOf(element.type), source), value.span
+        )
 
     def _interpolation(self, value: ast.Interpolation) -> p.Expr:
         parts = tuple(self.infer(part) for part in value.parts)
@@ -820,6 +861,9 @@ def may_fail(value: p.Expr | None) -> bool:
 
 
 def _a(noun: str) -> str:
-    if noun.startswith(("list", "map", "{")) or noun == "null":
+    if noun.startswith("{"):
+        return f"`{noun}`"
+    if noun.startswith(("list<", "map<")) or noun == "null":
         return noun
-    return f"an `{noun}`" if noun[0] in "aeiouAEIOU" else f"a `{noun}`"
+    vowel = noun[0] in "aeiouAEIOU" and not noun.startswith("uuid")
+    return f"an `{noun}`" if vowel else f"a `{noun}`"

@@ -467,7 +467,7 @@ class ChildStep(Struct, frozen=True):
     path: str
     name: str | None
     saga: str
-    args: tuple[Expr, ...]
+    args: tuple[Expr | None, ...]
     type: Type
     escalate: Escalation | None
     best_effort: bool

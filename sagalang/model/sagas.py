@@ -83,6 +83,13 @@ def _saga(context: Context, found: ast.SagaDecl, is_child: bool) -> p.Saga:
         for f in fields_of(context, found.params, f"the saga `{found.name.text}`")
     )
     result = resolve_type(context, found.result) if found.result else NULL
+    if isinstance(found.result, ast.RecordType):
+        context.report(
+            "type-mismatch",
+            found.result.span,
+            f"the result of the saga `{found.name.text}` needs a name: callers are given its type",
+            help="declare it as a `record`",
+        )
     frame = Frame(context, found, result)
     scope = Scope(names={x.name: Binding(x.type, x.span, "param") for x in params})
     identity = _head(frame, found, scope)

@@ -534,9 +534,19 @@ def _check_probe(context: Context, operation: p.Operation, call: p.Call, where: 
         )
         return
     wanted = optional(operation.result)
-    if isinstance(operation.result, Null | Unknown):
+    if isinstance(operation.result, Unknown) or isinstance(query.result, Unknown):
         return
     optional_answer = query.result == optional(query.result)
+    if isinstance(operation.result, Null):
+        if not optional_answer:
+            context.report(
+                "type-mismatch",
+                where,
+                f"the probe `{query.label}` can never say no: its answer is never null",
+                other=(query.span, f"it answers `{show(query.result)}`"),
+                help="declare its result optional, as in `-> { … }?`; null then means no",
+            )
+        return
     if not optional_answer or not fits(context, required(query.result), operation.result):
         context.report(
             "type-mismatch",

@@ -157,7 +157,6 @@ def _return(
 ) -> tuple[p.Statement | None, Flow]:
     typing = frame.typing(flow)
     if region.parallel is not None:
-        typing.infer(written.value)
         frame.context.report(
             "misplaced-return",
             written.span,
@@ -165,8 +164,8 @@ def _return(
             other=(region.parallel, "runs in parallel"),
             help="return behind it",
         )
+        wanted: Type = UNKNOWN
     elif isinstance(frame.result, Null):
-        typing.infer(written.value)
         name = frame.declaration.name
         frame.context.report(
             "misplaced-return",
@@ -175,9 +174,10 @@ def _return(
             other=(name.span, "declared without `-> …`"),
             help="declare its result, or leave the `return` out",
         )
-    value = typing.check(
-        written.value, frame.result, f"the result of `{frame.declaration.name.text}`"
-    )
+        wanted = UNKNOWN
+    else:
+        wanted = frame.result
+    value = typing.check(written.value, wanted, f"the result of `{frame.declaration.name.text}`")
     frame.done(typing)
     frame.bad_value(flow, region, value)
     return p.Return(value, written.span), replace(flow, goes_on=False)
@@ -198,6 +198,8 @@ def _otherwise(frame: Frame, written: ast.Otherwise, flow: Flow, region: Region)
         case ast.Abort():
             return _abort(frame, written, flow, region)
         case ast.ElseEscalate():
+            if flow.clean:
+                frame.raises(e.NOT_DONE, written.span)
             return p.Escalation(written.team.value, 0, written.span)
         case None:
             return None

@@ -12,7 +12,7 @@ from sagalang.model.flow import Flow, Frame, Region
 from sagalang.model.policies import SHARED, forwards, lookup, over, resolute
 from sagalang.model.scope import Binding, Scope
 from sagalang.model.services import check_compensation, typed_call
-from sagalang.model.types import NULL, UNKNOWN, Type, optional
+from sagalang.model.types import UNKNOWN, Type, optional
 from sagalang.syntax import ast
 from sagalang.text import Span
 
@@ -89,7 +89,8 @@ def step(
         flow = replace(flow, clean=False, past=True)
     if written.name is not None:
         kind: Type = made.type if made is not None else UNKNOWN
-        keyed = isinstance(made, p.Step) and _operation(frame, made.call).promises.keyed
+        # The key of a child saga is the child's id.
+        keyed = not isinstance(made, p.Step) or _operation(frame, made.call).promises.keyed
         binding = Binding(
             kind,
             written.name.span,
@@ -137,6 +138,14 @@ def _check_clauses(
             "misplaced-clause",
             clauses.best_effort.span,
             "a pivot decides the saga, so it cannot be `best effort`",
+            help="remove one of the two",
+        )
+    if clauses.best_effort and clauses.escalate:
+        report(
+            "misplaced-clause",
+            clauses.escalate.span,
+            "a `best effort` step never fails, so there is nothing to escalate",
+            other=(clauses.best_effort.span, "because of this"),
             help="remove one of the two",
         )
     undo = clauses.undo or clauses.none
@@ -210,6 +219,14 @@ def _call(
     best_effort = clauses.best_effort is not None
     if clauses.with_:
         _check_restated(frame, clauses.with_, own, operation)
+    if operation.is_query and (undo := clauses.undo or clauses.none) and not written.pivot:
+        frame.context.report(
+            "misplaced-clause",
+            undo.span,
+            f"`{operation.label}` is a query: it changes nothing, so there is nothing to undo",
+            other=(operation.span, "declared here"),
+            help="remove the `compensate`",
+        )
     label = written.name.text if written.name else operation.label
     undone = (flow.clean or region.guarded) and not (
         written.pivot or best_effort or operation.is_query
@@ -422,8 +439,10 @@ def _check_rejections(
 
 def step_errors(made: p.Step, operation: p.Operation) -> list[str]:
     """The errors with which this step can abort the saga, declared ones first."""
-    if made.best_effort or made.escalate is not None:
+    if made.best_effort:
         return []
+    if made.escalate is not None:
+        return [e.NOT_DONE] if made.before_pivot else []
     found = [rejection.error for rejection in operation.rejects]
     if made.pivot:
         return [*found, e.NOT_SENT]
@@ -494,19 +513,20 @@ def _child(
         )
     best_effort = clauses.best_effort is not None
     escalate = clauses.escalation()
+    if escalate is not None and flow.clean:
+        frame.raises(e.NOT_DONE, written.span)
     if not best_effort and escalate is None:
         for error in child.errors:
-            if flow.past:
-                frame.aborts(flow, region, error, written.span)
-                break
             frame.raises(error, written.span)
+        loose = [error for error in child.errors if error not in region.caught]
+        if flow.past and loose:
+            frame.aborts(flow, region, loose[0], written.span)
     label = written.name.text if written.name else child.name
-    null = p.Const(None, NULL, written.span)
     return p.ChildStep(
         path=frame.label(label),
         name=written.name.text if written.name else None,
         saga=child.name,
-        args=tuple(arg or null for arg in args),
+        args=args,
         type=optional(child.result) if best_effort else child.result,
         escalate=escalate,
         best_effort=best_effort,

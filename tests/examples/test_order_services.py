@@ -182,6 +182,13 @@ def test_fail_is_final(services: Services) -> None:
     assert services.statuses() == {"o1": "FAILED"}
 
 
+def test_a_confirmed_order_cannot_be_failed_any_more(services: Services) -> None:
+    services.create("k")
+    assert services.move("o1", "confirm").is_success
+    problem(services.move("o1", "fail"), 409, "OrderConfirmed")
+    assert services.statuses() == {"o1": "CONFIRMED"}
+
+
 def test_fail_of_an_unknown_order_keeps_the_late_create_out(services: Services) -> None:
     assert services.move("o1", "fail").is_success
     problem(services.create("k"), 409, "idempotency/fenced")

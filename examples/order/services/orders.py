@@ -48,7 +48,12 @@ def app(path: Path) -> Starlette:
         order_id = in_path(request, "id")
 
         def work(db: Connection) -> Answer:
-            # An undo has no right to say no: it fails an order in any state, and one not yet here.
+            # An order that is not here yet is failed too: its create may still be on the way. A
+            # confirmed one is past the point of no return; whoever asks is mistaken, and a person
+            # has to look.
+            found = db.execute("SELECT status FROM orders WHERE id = ?", (order_id,)).fetchone()
+            if found and found[0] == "CONFIRMED":
+                raise Problem(409, "OrderConfirmed", "The order is confirmed", id=order_id)
             keys.fence(db, order_id)
             db.execute("UPDATE orders SET status = 'FAILED' WHERE id = ?", (order_id,))
             return Answer()

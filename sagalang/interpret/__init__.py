@@ -1,0 +1,1 @@
+"""Runs checked programs: drives the saga machine on an engine. See `run`."""

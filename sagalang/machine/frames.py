@@ -1,0 +1,192 @@
+"""Where a running saga stands: an immutable tree that mirrors the nesting of its statements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sagalang.machine import undo
+from sagalang.machine.definition import Ref
+from sagalang.machine.events import OpenItem, Place
+from sagalang.machine.frozen import EMPTY, FrozenMap
+from sagalang.machine.outcomes import Failure
+from sagalang.machine.undo import NOTHING, Entry, Undo
+
+Loops = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A part that ended well: the names it binds, and how it would be undone."""
+
+    binds: FrozenMap = EMPTY
+    undo: Undo = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Seq:
+    """A block. `child` is statement `index` under way; None where that is not begun yet."""
+
+    block: int
+    names: FrozenMap
+    loops: Loops
+    index: int = 0
+    child: Frame | None = None
+    undo: tuple[Undo, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Par:
+    ref: Ref
+    branches: tuple[Frame | Done, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    ref: Ref
+    names: FrozenMap
+    loops: Loops
+    items: tuple[Any, ...]
+    identities: tuple[str, ...]
+    next: int = 0
+    active: tuple[tuple[int, Frame], ...] = ()
+    done: tuple[tuple[int, Done], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """An `attempt`. The body runs; or, once it failed, `tree` is undone; or handler `handler`."""
+
+    ref: Ref
+    names: FrozenMap
+    loops: Loops
+    child: Frame | None = None
+    tree: Undo | None = None
+    failure: Failure | None = None
+    handler: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallLeaf:
+    """A step in flight; `entry` is what it will owe."""
+
+    place: Place
+    entry: Entry
+    overdue: bool = False
+    stopping: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChildLeaf:
+    place: Place
+    saga_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaitLeaf:
+    place: Place
+    names: FrozenMap
+
+
+@dataclass(frozen=True, slots=True)
+class SleepLeaf:
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class PollLeaf:
+    place: Place
+    names: FrozenMap
+    number: int = 1
+    asking: bool = True
+    expired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A statement that failed, or that a person must settle."""
+
+    item: OpenItem
+    undo: Undo = NOTHING
+
+
+Leaf = CallLeaf | ChildLeaf | WaitLeaf | SleepLeaf | PollLeaf | Broken
+Frame = Seq | Par | Loop | Try | Leaf
+
+
+# --- What a change leads to, on its way up ------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """Something in `frame` failed, and nobody below caught it."""
+
+    frame: Frame
+    failure: Failure
+    item: OpenItem
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """`return` was reached in `frame`."""
+
+    frame: Frame
+    value: Any
+
+
+Result = Frame | Done | Raised | Returned
+
+
+# --- Looking at a tree -------------------------------------------------------------------------
+
+
+def parts(frame: Frame) -> Iterator[Frame]:
+    """The frames directly inside, in text order."""
+    match frame:
+        case Seq(child=child) | Try(child=child):
+            if child is not None:
+                yield child
+        case Par(branches=branches):
+            yield from (branch for branch in branches if not isinstance(branch, Done))
+        case Loop(active=active):
+            yield from (inner for _, inner in sorted(active, key=lambda pair: pair[0]))
+
+
+def leaves(frame: Frame) -> Iterator[Leaf]:
+    """All leaves, in text order."""
+    if isinstance(frame, Leaf):
+        yield frame
+        return
+    for part in parts(frame):
+        yield from leaves(part)
+
+
+def _trees(frame: Frame) -> Iterator[Undo]:
+    if isinstance(frame, Try) and frame.tree is not None:
+        yield frame.tree
+    for part in parts(frame):
+        yield from _trees(part)
+
+
+def moving(frame: Frame) -> bool:
+    """Whether something is under way that can still change the frame by itself."""
+    for leaf in leaves(frame):
+        match leaf:
+            case Broken():
+                continue
+            case CallLeaf(overdue=True, stopping=False):
+                continue
+            case _:
+                return True
+    return any(undo.moving(tree) for tree in _trees(frame))
+
+
+def waiting(frame: Frame) -> Iterator[WaitLeaf]:
+    """The waits under way, in text order."""
+    return (leaf for leaf in leaves(frame) if isinstance(leaf, WaitLeaf))
+
+
+def trees(frame: Frame) -> tuple[Undo, ...]:
+    """What attempts inside are undoing at the moment."""
+    return tuple(_trees(frame))

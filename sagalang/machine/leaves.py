@@ -1,0 +1,380 @@
+"""The statements that wait for something outside: steps, child sagas, sleeps, waits, polls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sagalang.machine import backward
+from sagalang.machine.evaluate import BadValueError, Scope, evaluate, milliseconds
+from sagalang.machine.events import (
+    CallEnded,
+    CancelChild,
+    ChildEnded,
+    Compensated,
+    Completed,
+    Escalate,
+    Event,
+    EventReceived,
+    Interrupt,
+    OpenItem,
+    Place,
+    Purpose,
+    RunCall,
+    RunChild,
+    Settled,
+    StartTimer,
+    StopTimer,
+    Timer,
+    TimerFired,
+)
+from sagalang.machine.frames import (
+    Broken,
+    CallLeaf,
+    ChildLeaf,
+    Done,
+    Leaf,
+    PollLeaf,
+    Raised,
+    Result,
+    SleepLeaf,
+    WaitLeaf,
+)
+from sagalang.machine.frozen import FrozenMap
+from sagalang.machine.outcomes import Failure, NotSent, Ok, Outcome, Rejected, Unknown
+from sagalang.machine.turn import Pivot, Turn
+from sagalang.machine.undo import NOTHING, Entry, Status, Undo
+from sagalang.model import program as p
+from sagalang.model.errors import TIMEOUT, UNAVAILABLE
+from sagalang.model.program import Ms
+from sagalang.model.types import RecordRef
+
+NO_FAILURE: Final = Failure("")
+
+POLL_SPREAD_PERCENT: Final = 10
+"""Polls are spread upwards by up to this share of their interval."""
+
+
+def bound(name: str | None, value: Any, tree: Undo = NOTHING) -> Done:
+    return Done(FrozenMap({name: value}) if name else FrozenMap(), tree)
+
+
+def raised(turn: Turn, place: Place, failure: Failure, tree: Undo = NOTHING) -> Raised:
+    item = turn.item(place, failure)
+    return Raised(Broken(item, tree), failure, item)
+
+
+def abort_error(turn: Turn, statement: p.Abort, scope: Scope) -> Failure:
+    fields = {name: evaluate(value, scope) for name, value in statement.fields}
+    value = scope.build.make(RecordRef(statement.error), fields) if fields else None
+    return Failure(statement.error, value)
+
+
+# --- Beginning ---------------------------------------------------------------------------------
+
+
+def begin_step(turn: Turn, step: p.Step, place: Place, names: FrozenMap) -> Result:
+    operation = turn.definition.program.operation(step.call)
+    args = turn.arguments(step.call, turn.scope(names, place))
+    entry = backward.prepare(turn, step, place, names, args)
+    probe = turn.probe(operation, args, place)
+    if step.pivot:
+        turn.pivot = Pivot.HELD
+    turn.emit(
+        RunCall(
+            place=place,
+            purpose=Purpose.STEP,
+            key=None if operation.is_query else turn.key(place),
+            service=operation.service,
+            operation=operation.name,
+            args=args,
+            policy=step.policy,
+            probe=probe,
+            deadline=turn.deadline if turn.pivot is Pivot.AHEAD else None,
+        )
+    )
+    if backward.timed(step.escalate, step.policy):
+        assert step.escalate is not None
+        turn.emit(StartTimer(place, Timer.ESCALATE, turn.now + step.escalate.after))
+    return CallLeaf(place, entry)
+
+
+def begin_child(turn: Turn, step: p.ChildStep, place: Place, scope: Scope) -> Result:
+    args = tuple(None if arg is None else evaluate(arg, scope) for arg in step.args)
+    if step.pivot:
+        turn.pivot = Pivot.HELD
+    saga_id = turn.key(place)
+    turn.emit(RunChild(place, step.saga, saga_id, args))
+    return ChildLeaf(place, saga_id)
+
+
+def begin_sleep(turn: Turn, statement: p.Sleep, place: Place, scope: Scope) -> Result:
+    value: timedelta | datetime = evaluate(statement.value, scope)
+    until = milliseconds(value) if isinstance(value, datetime) else turn.now + milliseconds(value)
+    if until <= turn.now:
+        return Done()
+    turn.emit(StartTimer(place, Timer.SLEEP, until))
+    return SleepLeaf(place)
+
+
+def begin_wait(turn: Turn, statement: p.Wait, place: Place, names: FrozenMap) -> Result:
+    for event in turn.inbox:
+        if meets(turn, statement, place, names, event):
+            turn.inbox.remove(event)
+            return bound(statement.name, event.value)
+    turn.emit(StartTimer(place, Timer.WAIT, turn.now + statement.within))
+    return WaitLeaf(place, names)
+
+
+def meets(
+    turn: Turn, statement: p.Wait, place: Place, names: FrozenMap, event: EventReceived
+) -> bool:
+    """Whether the wait takes this event. Raises `BadValueError`."""
+    if event.event != statement.event:
+        return False
+    if statement.where is None:
+        return True
+    scope = turn.scope(names.plus({statement.name: event.value}), place)
+    return bool(evaluate(statement.where, scope))
+
+
+def begin_poll(turn: Turn, statement: p.Poll, place: Place, names: FrozenMap) -> Result:
+    leaf = PollLeaf(place, names)
+    turn.emit(StartTimer(place, Timer.WAIT, turn.now + statement.within))
+    _ask(turn, statement, leaf)
+    return leaf
+
+
+def _ask(turn: Turn, statement: p.Poll, leaf: PollLeaf) -> None:
+    operation = turn.definition.program.operation(statement.call)
+    turn.emit(
+        RunCall(
+            place=leaf.place,
+            purpose=Purpose.POLL,
+            key=None,
+            service=operation.service,
+            operation=operation.name,
+            args=turn.arguments(statement.call, turn.scope(leaf.names, leaf.place)),
+            policy=statement.policy,
+            deadline=turn.deadline if turn.pivot is Pivot.AHEAD else None,
+            number=leaf.number,
+        )
+    )
+
+
+# --- Events ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Spoiled:
+    """Inside the machine only: the `where` of a wait has no value for the event that came."""
+
+    at: Ms
+    place: Place
+    failure: Failure
+
+
+def deliver(turn: Turn, leaf: Leaf, place: Place, event: Event | Spoiled) -> Result | None:
+    """What the leaf comes to; None if the event is not for it."""
+    if isinstance(leaf, Broken) or leaf.place != place:
+        return None
+    statement = turn.definition.statements[place.path]
+    match leaf, statement, event:
+        case CallLeaf(), p.Step(), CallEnded(purpose=Purpose.STEP):
+            return _step_ended(turn, leaf, statement, event)
+        case CallLeaf(), p.Step(), TimerFired(timer=Timer.ESCALATE):
+            return _overdue(turn, leaf, statement)
+        case ChildLeaf(), p.ChildStep(), ChildEnded(purpose=Purpose.STEP):
+            return _child_ended(turn, leaf, statement, event)
+        case SleepLeaf(), _, TimerFired(timer=Timer.SLEEP):
+            return Done()
+        case WaitLeaf(), p.Wait(), EventReceived():
+            turn.emit(StopTimer(place, Timer.WAIT))
+            return bound(statement.name, event.value)
+        case WaitLeaf(), p.Wait(), Spoiled(failure=failure):
+            turn.emit(StopTimer(place, Timer.WAIT))
+            return raised(turn, place, failure)
+        case WaitLeaf(), p.Wait(), TimerFired(timer=Timer.WAIT):
+            return _otherwise(turn, place, statement, leaf.names)
+        case PollLeaf(), p.Poll(), _:
+            return _poll(turn, leaf, statement, event)
+        case _:
+            return leaf
+
+
+def _error(outcome: Outcome) -> Failure:
+    match outcome:
+        case Ok():
+            return NO_FAILURE
+        case Rejected(error) | NotSent(error) | Unknown(error):
+            return error
+
+
+def _step_ended(turn: Turn, leaf: CallLeaf, step: p.Step, event: CallEnded) -> Result:
+    outcome = event.outcome
+    if leaf.overdue and isinstance(outcome, Ok):
+        turn.emit(Settled(leaf.place, Purpose.STEP))
+    if not leaf.overdue and backward.timed(step.escalate, step.policy):
+        turn.emit(StopTimer(leaf.place, Timer.ESCALATE))
+    carried_out = _certain(turn, outcome) if step.pivot else False
+    if step.best_effort:
+        return bound(step.name, outcome.value if isinstance(outcome, Ok) else None)
+    tree = backward.settle(turn, leaf.entry, outcome, event.unanswered)
+    if isinstance(outcome, Ok):
+        return bound(step.name, outcome.value, tree)
+    failure = _error(outcome)
+    if carried_out:
+        return raised(turn, leaf.place, failure, tree)
+    doubtful_pivot = step.pivot and isinstance(outcome, Unknown)
+    if step.escalate is not None or doubtful_pivot:
+        team = step.escalate.team if step.escalate is not None else ""
+        item = turn.item(leaf.place, failure, Purpose.STEP, team)
+        return _open(turn, item, tree, told=leaf.overdue)
+    return raised(turn, leaf.place, failure, tree)
+
+
+def _certain(turn: Turn, outcome: Outcome) -> bool:
+    """Take in a pivot's outcome; True where a held cancel or deadline is now carried out."""
+    match outcome:
+        case Ok():
+            turn.pivot, turn.held = Pivot.PASSED, None
+        case Rejected() | NotSent():
+            turn.pivot = Pivot.AHEAD
+            turn.abort, turn.held = turn.held, None
+            return turn.abort is not None
+        case Unknown():
+            pass
+    return False
+
+
+def _open(turn: Turn, item: OpenItem, tree: Undo = NOTHING, *, told: bool = False) -> Broken:
+    if not told:
+        turn.emit(Escalate(item))
+    return Broken(item, tree)
+
+
+def _overdue(turn: Turn, leaf: CallLeaf, step: p.Step) -> CallLeaf:
+    assert step.escalate is not None
+    failure = Failure(TIMEOUT, None, "still being retried")
+    item = turn.item(leaf.place, failure, Purpose.STEP, step.escalate.team)
+    turn.emit(Escalate(item, retrying=True))
+    return replace(leaf, overdue=True)
+
+
+def _child_ended(turn: Turn, leaf: ChildLeaf, step: p.ChildStep, event: ChildEnded) -> Result:
+    team = step.escalate.team if step.escalate is not None else ""
+    match event.outcome:
+        case Completed(value):
+            if step.pivot:
+                _certain(turn, Ok(value))
+            owed = NOTHING if step.pivot or step.best_effort else child_entry(turn, leaf)
+            return bound(step.name, value, replace_status(owed))
+        case Compensated(error):
+            carried_out = step.pivot and _certain(turn, Rejected(error))
+            if step.best_effort:
+                return bound(step.name, None)
+            if step.escalate is not None and not carried_out:
+                return _open(turn, turn.item(leaf.place, error, Purpose.STEP, team))
+            return raised(turn, leaf.place, error)
+        case _:
+            failure = Failure(UNAVAILABLE, None, "the child saga is escalated")
+            item = turn.item(leaf.place, failure, Purpose.STEP, team)
+            stuck = replace(child_entry(turn, leaf), status=Status.STUCK, failure=failure)
+            return _open(turn, item, stuck)
+
+
+def child_entry(turn: Turn, leaf: ChildLeaf) -> Entry:
+    return Entry(leaf.place, Status.SETTLING, started=turn.now)
+
+
+def replace_status(tree: Undo) -> Undo:
+    return replace(tree, status=Status.OWED) if isinstance(tree, Entry) else tree
+
+
+def _otherwise(turn: Turn, place: Place, statement: p.Wait | p.Poll, names: FrozenMap) -> Result:
+    match statement.otherwise:
+        case None:
+            return bound(statement.name, None)
+        case p.Abort() as abort:
+            try:
+                failure = abort_error(turn, abort, turn.scope(names, place))
+            except BadValueError as error:
+                failure = error.failure
+            return raised(turn, place, failure)
+        case p.Escalation(team=team):
+            failure = Failure(TIMEOUT, None, "nothing came in time")
+            return _open(turn, turn.item(place, failure, Purpose.STEP, team))
+
+
+def _poll(turn: Turn, leaf: PollLeaf, statement: p.Poll, event: Event | Spoiled) -> Result:
+    match event:
+        case TimerFired(timer=Timer.WAIT) if leaf.asking:
+            return replace(leaf, expired=True)
+        case TimerFired(timer=Timer.WAIT):
+            turn.emit(StopTimer(leaf.place, Timer.POLL))
+            return _otherwise(turn, leaf.place, statement, leaf.names)
+        case TimerFired(timer=Timer.POLL):
+            leaf = replace(leaf, number=leaf.number + 1, asking=True)
+            try:
+                _ask(turn, statement, leaf)
+            except BadValueError as error:
+                turn.emit(StopTimer(leaf.place, Timer.WAIT))
+                return raised(turn, leaf.place, error.failure)
+            return leaf
+        case CallEnded(outcome=Ok(value)):
+            scope = turn.scope(leaf.names.plus({statement.name: value}), leaf.place)
+            try:
+                holds = evaluate(statement.until, scope)
+            except BadValueError as error:
+                _stop_within(turn, leaf)
+                return raised(turn, leaf.place, error.failure)
+            if holds:
+                _stop_within(turn, leaf)
+                return bound(statement.name, value)
+        case CallEnded():
+            pass
+        case _:
+            return leaf
+    if leaf.expired:
+        return _otherwise(turn, leaf.place, statement, leaf.names)
+    every: Ms = statement.every
+    spread = every * POLL_SPREAD_PERCENT // 100
+    turn.emit(StartTimer(leaf.place, Timer.POLL, turn.now + every, spread))
+    return replace(leaf, asking=False)
+
+
+def _stop_within(turn: Turn, leaf: PollLeaf) -> None:
+    if not leaf.expired:
+        turn.emit(StopTimer(leaf.place, Timer.WAIT))
+
+
+# --- Interruption ------------------------------------------------------------------------------
+
+
+def dismantle(turn: Turn, leaf: Leaf) -> Undo:
+    """The leaf ends, or is awaited; what is left is what it owes."""
+    match leaf:
+        case Broken(undo=tree):
+            return tree
+        case CallLeaf(place=place, entry=entry):
+            if not leaf.stopping:
+                turn.emit(Interrupt(place, Purpose.STEP))
+            step = turn.definition.statements[place.path]
+            if isinstance(step, p.Step) and backward.timed(step.escalate, step.policy):
+                turn.emit(StopTimer(place, Timer.ESCALATE))
+            return entry
+        case ChildLeaf(place=place):
+            turn.emit(CancelChild(place))
+            return child_entry(turn, leaf)
+        case SleepLeaf(place=place):
+            turn.emit(StopTimer(place, Timer.SLEEP))
+        case WaitLeaf(place=place):
+            turn.emit(StopTimer(place, Timer.WAIT))
+        case PollLeaf(place=place, asking=asking):
+            _stop_within(turn, leaf)
+            if asking:
+                turn.emit(Interrupt(place, Purpose.POLL))
+                return Entry(place, Status.SETTLING, purpose=Purpose.POLL)
+            turn.emit(StopTimer(place, Timer.POLL))
+    return NOTHING

@@ -1,0 +1,242 @@
+"""Services that are Python modules: an operation is the function of the same name.
+
+A function may be `async`, or plain: then it runs in a thread of its own. What it returns is
+checked against the contract. Raising a declared error rejects; raising `NotSent` says that
+nothing was done; anything else that is raised leaves the outcome unknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import importlib
+import inspect
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from sagalang.machine.outcomes import (
+    CONTRACT_MISMATCH,
+    NOT_SENT,
+    UNAVAILABLE,
+    Failure,
+    Ok,
+    Outcome,
+    Rejected,
+    Unknown,
+)
+from sagalang.machine.outcomes import NotSent as NotSentOutcome
+from sagalang.runtime.codec import DecodeError, Mode, read
+from sagalang.runtime.contract import Contract, Request
+from sagalang.runtime.problems import BindingError, NotSent
+
+_import_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class _Function:
+    call: Callable[..., Any]
+    takes_key: bool
+
+
+class PythonTransport:
+    """Calls the functions of one module, looked for in `folder` first.
+
+    Raises `BindingError` at once if the module cannot be imported, or a function is missing or
+    takes other parameters.
+    """
+
+    def __init__(self, module: str, folder: str, contracts: Iterable[Contract]) -> None:
+        loaded = _load(module, folder)
+        self._functions = {c.operation: _function(loaded, module, c) for c in contracts}
+
+    async def call(self, request: Request) -> Outcome:
+        """Calls the function once. Raises nothing but cancellation.
+
+        A plain function that is cancelled runs on in its thread; its result is dropped.
+        """
+        contract = request.contract
+        function = self._functions[contract.operation]
+        extra = {"key": request.key} if function.takes_key and request.key is not None else {}
+        task = asyncio.current_task()
+        cancels = task.cancelling() if task else 0
+        try:
+            if inspect.iscoroutinefunction(function.call):
+                result = await function.call(*request.args, **extra)
+            else:
+                result = await _in_thread(lambda: function.call(*request.args, **extra))
+                if inspect.isawaitable(result):
+                    result = await result
+        except NotSent as error:
+            return NotSentOutcome(
+                Failure(NOT_SENT, None, f"{contract.label} raised NotSent"), error.retry_after
+            )
+        except asyncio.CancelledError:
+            if task is None or task.cancelling() > cancels:
+                raise
+            return _failed(contract, "CancelledError")
+        except Exception as error:
+            return _rejected(contract, error)
+        return _answer(contract, result)
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+
+def _answer(contract: Contract, result: Any) -> Outcome:
+    if contract.result is None:
+        return Ok(None)
+    try:
+        return Ok(read(result, contract.result, Mode.PYTHON))
+    except DecodeError as error:
+        at = f" at {error.shape}" if error.parts else ""
+        what = f"{contract.label} returned what does not fit{at}: {error.message}"
+        return Unknown(Failure(CONTRACT_MISMATCH, None, what), repeat=False)
+
+
+def _rejected(contract: Contract, error: Exception) -> Outcome:
+    names = [cls.__name__ for cls in type(error).__mro__]
+    spec = next((spec for name in names for spec in contract.rejects if spec.error == name), None)
+    if spec is None:
+        return _failed(contract, type(error).__name__)
+    value = None
+    if spec.type is not None:
+        try:
+            value = read(error, spec.type, Mode.PYTHON)
+        except DecodeError as misfit:
+            at = f" at {misfit.shape}" if misfit.parts else ""
+            what = f"{contract.label} raised a {spec.error} that does not fit{at}: {misfit.message}"
+            return Unknown(Failure(CONTRACT_MISMATCH, None, what), repeat=False)
+    return Rejected(Failure(spec.error, value, f"{contract.label} raised {spec.error}"))
+
+
+def _failed(contract: Contract, name: str) -> Unknown:
+    # Only the name: the text of an exception may hold a secret or an argument.
+    return Unknown(Failure(UNAVAILABLE, None, f"{contract.label} raised {name}"))
+
+
+async def _in_thread(work: Callable[[], Any]) -> Any:
+    """The result of plain code, run in a thread of its own.
+
+    No pool: functions that hang would use it up, and keep the process from ending.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def report(result: Any, error: BaseException | None) -> None:
+        if not done.done():
+            # As a value: a future refuses to carry StopIteration.
+            done.set_result((result, error))
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = context.run(work)
+        except BaseException as raised:
+            error = raised
+        # A closed loop raises: nobody waits any more.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(report, result, error)
+
+    threading.Thread(target=run, name="saga-python-service", daemon=True).start()
+    result, error = await done
+    if error is None:
+        return result
+    if isinstance(error, Exception):
+        raise error
+    raise RuntimeError(type(error).__name__)
+
+
+# --- Finding the functions ---------------------------------------------------------------------
+
+
+def _load(module: str, folder: str) -> ModuleType:
+    """Imports the module with the folder in front of the path, only for the time of the import."""
+    with _import_lock:
+        _refuse_namesake(module, folder)
+        path = list(sys.path)
+        if folder:
+            sys.path.insert(0, str(Path(folder).resolve()))
+            importlib.invalidate_caches()
+        try:
+            return importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name and (module == error.name or module.startswith(error.name + ".")):
+                raise BindingError(
+                    f"the python module {module} was not found: neither beside the .saga file "
+                    "nor among the installed ones"
+                ) from None
+            raise BindingError(
+                f"the python module {module} cannot be imported: it needs {error.name}, "
+                "which is not installed"
+            ) from error
+        except (Exception, SystemExit) as error:
+            raise BindingError(
+                f"the python module {module} cannot be imported: {type(error).__name__}: {error}"
+            ) from error
+        finally:
+            if folder and sys.path != path:
+                own = str(Path(folder).resolve())
+                if own in sys.path:
+                    sys.path.remove(own)
+
+
+def _refuse_namesake(module: str, folder: str) -> None:
+    """A module of this name that was imported from elsewhere must not stand in for our own."""
+    top = module.split(".")[0]
+    loaded = sys.modules.get(top)
+    if not folder or loaded is None:
+        return
+    beside = Path(folder).resolve()
+    ours = [p for p in (beside / f"{top}.py", beside / top) if p.exists()]
+    origins = [getattr(loaded, "__file__", None), *getattr(loaded, "__path__", [])]
+    from_here = any(o and Path(o).resolve().is_relative_to(beside) for o in origins)
+    if ours and not from_here:
+        raise BindingError(
+            f"the python module {module} beside the .saga file has the name of another module "
+            "that is loaded already; rename it"
+        )
+
+
+def _function(loaded: ModuleType, module: str, contract: Contract) -> _Function:
+    found = getattr(loaded, contract.operation, None)
+    if not callable(found):
+        what = "no function" if found is None else "no function, but something else, called"
+        raise BindingError(
+            f"the python module {module} has {what} {contract.operation}, "
+            f"which {contract.label} needs"
+        )
+    try:
+        signature = inspect.signature(found)
+    except (TypeError, ValueError):
+        return _Function(found, takes_key=False)
+    args = [None] * len(contract.params)
+    # A parameter of the operation that is itself called `key` is not the idempotency key.
+    own = any(param.name == "key" for param in contract.params)
+    takes_key = not own and _binds(signature, args, {"key": None})
+    if not takes_key and not _binds(signature, args, {}):
+        names = ", ".join(param.name for param in contract.params)
+        raise BindingError(
+            f"the function {contract.operation} of the python module {module} "
+            f"does not take the parameters ({names})"
+        )
+    if takes_key and contract.is_query and not _binds(signature, args, {}):
+        raise BindingError(
+            f"the function {contract.operation} of the python module {module} asks for a key, "
+            "but a query has none"
+        )
+    return _Function(found, takes_key)
+
+
+def _binds(signature: inspect.Signature, args: list[Any], extra: dict[str, Any]) -> bool:
+    try:
+        signature.bind(*args, **extra)
+    except TypeError:
+        return False
+    return True

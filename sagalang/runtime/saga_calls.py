@@ -1,0 +1,205 @@
+"""What a saga is made of, as immutable values: calls of services, and definitions of sagas.
+
+Making a call sends nothing; only a step does (`saga.step(path, call)`).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, TypeVar, get_type_hints
+
+from sagalang.machine.calls import CallConfig
+from sagalang.machine.evaluate import milliseconds
+from sagalang.model import program as p
+from sagalang.model.program import DEFAULT_TIMEOUT, RELENTLESS, HttpRoute, Ms, Policy, Promises
+from sagalang.runtime import contract as c
+from sagalang.runtime.data import field_name
+from sagalang.runtime.saga_errors import SagaError
+from sagalang.text import Span
+
+if TYPE_CHECKING:
+    from sagalang.runtime.saga_scope import Saga
+
+P = ParamSpec("P")
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+DEFAULT: Final = Policy(timeout=DEFAULT_TIMEOUT)
+"""Where no policy is given: ten seconds for an attempt, and no retry."""
+
+NOWHERE: Final = Span("", 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T_co]):
+    """A call as it would be made: nothing is sent until a step makes it.
+
+    `args` in the order of the contract's parameters; one left out is None. `probe` is the query
+    that tells whether the call happened, or a function that makes it from the step's key.
+    """
+
+    contract: c.Contract
+    args: tuple[Any, ...]
+    policy: Policy = DEFAULT
+    probe: Call[Any] | Callable[[str], Call[Any]] | None = None
+
+    def asking(self, key: str) -> Call[Any] | None:
+        """The probe of this call, made with this key."""
+        return self.probe(key) if callable(self.probe) else self.probe
+
+    def config(
+        self, policy: Policy, *, deadline: Ms | None = None, resolve: bool = False
+    ) -> CallConfig:
+        promises = self.contract.promises
+        return CallConfig(
+            timeout=DEFAULT_TIMEOUT if policy.timeout is None else policy.timeout,
+            total=policy.total,
+            retry=policy.retry,
+            deadline=deadline,
+            is_query=self.contract.is_query,
+            keyed=promises.keyed,
+            key_for=promises.key_for,
+            records_rejections=promises.records_rejections,
+            idempotent=promises.idempotent,
+            has_probe=self.probe is not None,
+            lands_within=promises.lands_within,
+            resolve=resolve,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Escalate:
+    """Hand a failure to people. `after`: how long endless retries go on before they are told."""
+
+    team: str
+    after: timedelta = timedelta(hours=1)
+
+    @property
+    def escalation(self) -> p.Escalation:
+        return p.Escalation(self.team, milliseconds(self.after), NOWHERE)
+
+
+# --- Contracts, written briefly -----------------------------------------------------------------
+
+
+def command(
+    label: str,
+    *params: c.ParamSpec,
+    answer: Any = None,
+    route: HttpRoute | None = None,
+    promises: Promises | None = None,
+    rejects: tuple[c.RejectionSpec, ...] = (),
+) -> c.Contract:
+    """The contract of a command, `Service.operation`: it changes the world."""
+    service, _, name = label.partition(".")
+    kept = Promises() if promises is None else promises
+    return c.Contract(service, name, False, params, answer, kept, rejects, route)
+
+
+def query(
+    label: str,
+    *params: c.ParamSpec,
+    answer: Any = None,
+    route: HttpRoute | None = None,
+    promises: Promises | None = None,
+    rejects: tuple[c.RejectionSpec, ...] = (),
+) -> c.Contract:
+    """The contract of a query, `Service.operation`: it changes nothing and may be repeated."""
+    service, _, name = label.partition(".")
+    kept = Promises() if promises is None else promises
+    return c.Contract(service, name, True, params, answer, kept, rejects, route)
+
+
+def param(name: str, kind: Any, wire: str | None = None) -> c.ParamSpec:
+    """A parameter: its name, its Python type, and its name on the wire if that is another."""
+    return c.ParamSpec(name, name if wire is None else wire, kind)
+
+
+def rejects(error: type[SagaError], status: int | None = None) -> c.RejectionSpec:
+    """A declared rejection: the service did nothing. On HTTP the status selects it."""
+    return c.RejectionSpec(error.__error_name__, status, error)
+
+
+def route(method: str, path: str) -> HttpRoute:
+    return HttpRoute(method, path, NOWHERE)
+
+
+# --- Sagas --------------------------------------------------------------------------------------
+
+
+class SagaDefinition(Generic[P, T]):
+    """A saga that can be run: `run(PLACE_ORDER(order), engine=engine)`.
+
+    `id` gives a run's id from the saga's arguments. `wire`: the names of parameters in JSON, where
+    they differ from those of the function. `errors`: those it can end with.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[Concatenate[Saga, P], Coroutine[Any, Any, T]],
+        *,
+        id: Callable[P, object] | None = None,  # noqa: A002 - the word of the language
+        deadline: timedelta | None = None,
+        compensate_with: Policy = RELENTLESS,
+        escalate: Escalate | None = None,
+        when_compensated: Callable[Concatenate[Saga, SagaError, P], Coroutine[Any, Any, None]]
+        | None = None,
+        errors: tuple[type[SagaError], ...] = (),
+        wire: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = name
+        self.function = function
+        self.id = id
+        self.deadline = None if deadline is None else milliseconds(deadline)
+        self.compensate_with = compensate_with
+        self.escalate = escalate
+        self.when_compensated = when_compensated
+        self.errors = errors
+        self._wire = dict(wire or {})
+        self._signature = _without_first(inspect.signature(function))
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> SagaCall[T]:
+        """The saga with these arguments; nothing runs yet."""
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return SagaCall(self, dict(bound.arguments))
+
+    @property
+    def params(self) -> tuple[tuple[str, str, Any, bool], ...]:
+        """(parameter, its name in JSON, its type, whether it may be left out), in order."""
+        hints = get_type_hints(self.function, include_extras=True)
+        return tuple(
+            (
+                name,
+                self._wire.get(name, field_name(name)),
+                hints[name],
+                parameter.default is not inspect.Parameter.empty,
+            )
+            for name, parameter in self._signature.parameters.items()
+        )
+
+    @property
+    def result(self) -> Any:
+        """The type of its value."""
+        return get_type_hints(self.function, include_extras=True)["return"]
+
+
+def _without_first(signature: inspect.Signature) -> inspect.Signature:
+    return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class SagaCall(Generic[T_co]):
+    """A saga with its arguments, by the names of the function's parameters."""
+
+    definition: SagaDefinition[..., Any]
+    args: Mapping[str, Any]
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """The arguments under the names they have in the language."""
+        return {field_name(name): value for name, value in self.args.items()}
