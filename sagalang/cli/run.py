@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -155,7 +155,8 @@ async def _run(plan: Plan, style: str) -> int:
 
     quiet = style == "json"
     clock = SystemClock()
-    async with _services(plan) as (transport, world):
+    remembered: list[str] = []
+    async with _services(plan, remembered.append) as (transport, world):
         if not quiet:
             _introduce(plan, progress)
         live = Live(quiet=quiet, waits=_wait_hints(plan.saga))
@@ -185,7 +186,10 @@ async def _run(plan: Plan, style: str) -> int:
                 took=clock.now() - started,
             )
             click.echo(text)
-            _next_command(plan, result)
+            if remembered:
+                _say_remembered(plan, result.saga_id, remembered[0])
+            else:
+                _next_command(plan, result)
     return report.STATUS[interpret.outcome_kind(result.outcome)]
 
 
@@ -232,13 +236,15 @@ async def _watched(plan: Plan, began: Run, engine: MemoryEngine, live: Live) -> 
 
 
 @contextlib.asynccontextmanager
-async def _services(plan: Plan) -> AsyncIterator[tuple[Transport, FakeWorld | None]]:
+async def _services(
+    plan: Plan, remembered: Callable[[str], None]
+) -> AsyncIterator[tuple[Transport, FakeWorld | None]]:
     """The services to run against, closed at the end; with a world where they are fakes."""
     program = plan.loaded.program
     if not plan.mock:
         from sagalang.runtime.transport import connect
 
-        transport = connect(program, os.environ, values=plan.values)
+        transport = connect(program, os.environ, values=plan.values, remembered=remembered)
         try:
             yield transport, None
         finally:
@@ -342,6 +348,18 @@ def _wait_hints(saga: p.Saga) -> dict[str, str]:
 
     visit(saga.body)
     return found
+
+
+def _say_remembered(plan: Plan, saga_id: str, label: str) -> None:
+    """A key that a service met before: this id was run already, and repeats have no new effect."""
+    import re
+
+    head, number = re.fullmatch(r"(.*?)(\d*)", saga_id, re.DOTALL).groups()  # type: ignore[union-attr]
+    other = f"{head}{int(number) + 1}" if number else f"{saga_id}-2"
+    click.echo(
+        f"\nnote: the services remember {saga_id} ({label} had seen its key), so nothing was done"
+        f" twice\nnext: saga run {plan.loaded.program.main} --id {other}"
+    )
 
 
 def _next_command(plan: Plan, result: RunResult) -> None:

@@ -80,7 +80,7 @@ class Builder:
     def _nest(self, node: _E, *children: object) -> _E:
         """Keep count of nesting that brackets do not show, as in `not not not ...`."""
         get = self._depth.get
-        depth = 1 + max([get(id(child), 0) for child in children])
+        depth = 1 + max([get(id(child), 0) for child in children], default=0)
         if depth > MAX_DEPTH:
             raise BadText(
                 "nested-too-deeply",
@@ -233,7 +233,7 @@ class Builder:
         return self._nest(ast.MapType(c[0], self._at(meta)), c[0])
 
     def record_type(self, meta: Meta, c: list[Any]) -> ast.RecordType:
-        return ast.RecordType(c[0], self._at(meta))
+        return self._nest(ast.RecordType(c[0], self._at(meta)), *(item.type for item in c[0]))
 
     def named_type(self, meta: Meta, c: list[Any]) -> ast.NamedType:
         return ast.NamedType(c[0], self._at(meta))
@@ -603,20 +603,21 @@ class Builder:
         return self._nest(ast.Update(c[0], c[1], self._at(meta)), *c)
 
     def apply(self, meta: Meta, c: list[Any]) -> ast.Apply:
-        return ast.Apply(c[0], c[1], self._at(meta))
+        return self._nest(ast.Apply(c[0], c[1], self._at(meta)), *(arg.value for arg in c[1]))
 
     def group(self, meta: Meta, c: list[Any]) -> Any:
         return c[0]
 
     def comprehension(self, meta: Meta, c: list[Any]) -> ast.Comprehension:
         element, variable, source, condition = c
-        return ast.Comprehension(element, variable, source, condition, self._at(meta))
+        made = ast.Comprehension(element, variable, source, condition, self._at(meta))
+        return self._nest(made, element, source, condition)
 
     def list_of(self, meta: Meta, c: list[Any]) -> ast.ListOf:
-        return ast.ListOf(tuple(c), self._at(meta))
+        return self._nest(ast.ListOf(tuple(c), self._at(meta)), *c)
 
     def braces(self, meta: Meta, c: list[Any]) -> ast.Braces:
-        return ast.Braces(tuple(c), self._at(meta))
+        return self._nest(ast.Braces(tuple(c), self._at(meta)), *(value for _, value in c))
 
     def entry(self, meta: Meta, c: list[Any]) -> tuple[ast.Name, ast.Expr]:
         name = c[0] if isinstance(c[0], ast.Name) else ast.Name(c[0].value, c[0].span)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from lark import TextSlice, UnexpectedInput, UnexpectedToken
 from msgspec import Struct
@@ -14,10 +15,13 @@ from sagalang.syntax.build import BadText, Builder
 from sagalang.syntax.mistakes import explain
 from sagalang.syntax.split import split
 from sagalang.syntax.tables import load_parser
-from sagalang.text import Source
+from sagalang.text import Source, Span
 
 if TYPE_CHECKING:
     from lark import Lark
+
+
+_COMMENT: Final = re.compile(r'^(?:[^"/]|"(?:\\.|[^"\\])*"|/(?!/))*//')
 
 
 class Parsed(Struct, frozen=True):
@@ -87,7 +91,23 @@ def _attempt(
 
     def parse_inner(inner_start: int, inner_end: int) -> ast.Expr:
         text = TextSlice(source.text, inner_start, inner_end)
-        inner: ast.Expr = builder.build(parser.parse(text, start="expr"))
+        place = Span(source.name, inner_start - 2, min(inner_end + 1, end))
+        if _COMMENT.search(text_of := source.text[inner_start:inner_end]):
+            raise BadText("syntax-error", place, "no comment can stand in `${…}`", "remove it")
+        try:
+            tree = parser.parse(text, start="expr")
+        except UnexpectedToken as error:
+            if error.token.type != "$END":
+                raise
+            if not text_of.strip():
+                message, advice = "`${}` holds no value", 'write one, as in `"${order.id}"`'
+            elif "{" in text_of:
+                message = "the first `}` ends a `${…}`, so no braces can stand in it"
+                advice = "give the value a name with `let`, and write the name here"
+            else:
+                message, advice = "the value in this `${…}` is not complete", "complete it"
+            raise BadText("syntax-error", place, message, advice) from None
+        inner: ast.Expr = builder.build(tree)
         return inner
 
     builder = Builder(source.name, docs, parse_inner)

@@ -39,6 +39,7 @@ _PIECES: Final = re.compile(
     r"|(?P<word>\b(?:" + "|".join(DECLARATION_WORDS) + r")\b)"
     r"|(?P<bad>[\x00-\x08\x0b\x0e-\x1f\x7f\ufffd])"
 )
+_BAD: Final = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f\ufffd]")
 _WORD_BEFORE: Final = re.compile(r"(\w+|[=.,:])\s*\Z")
 _BLANK: Final = re.compile(r"\s*")
 _HEADING: Final = re.compile(r'\s+("|\w+\s*(\{|\(|extends\b))')
@@ -68,8 +69,22 @@ def split(source: Source) -> Split:
         problems.append(diagnose(name, Span(source.name, start, end), message, help=help))
         spoiled.add(len(starts))
 
+    def report_bad(at: int) -> None:
+        report(
+            "bad-character",
+            at,
+            at + 1,
+            f"a .saga file is text; the character U+{ord(text[at]):04X} cannot stand here",
+            "save the file as UTF-8 text and remove the character",
+        )
+
+    any_bad = _BAD.search(text) is not None
     for match in _PIECES.finditer(text):
         kind, start, end = match.lastgroup, match.start(), match.end()
+        if any_bad and kind in ("string", "comment"):
+            hidden = _BAD.search(text, start, end)
+            if hidden is not None:
+                report_bad(hidden.start())
         if kind == "comment":
             comments.append(_comment(source.name, text, start, end))
         elif kind == "open":
@@ -103,14 +118,7 @@ def split(source: Source) -> Split:
                     'end it with `"`; a line break inside is written `\\n`',
                 )
         elif kind == "bad":
-            what = f"U+{ord(text[start]):04X}"
-            report(
-                "bad-character",
-                start,
-                end,
-                f"a .saga file is text; the character {what} cannot stand here",
-                "save the file as UTF-8 text and remove the character",
-            )
+            report_bad(start)
     if open_at:
         _unclosed(source.name, open_at, problems, spoiled, len(starts), None)
 

@@ -1,0 +1,57 @@
+# `make` or `make help` lists the targets.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 14
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+setup: $(READY) ## a virtual environment with everything in it
+
+demo: $(READY) ## the order saga, on real services, and its picture
+	$(BIN)/python examples/order/services --run -- $(BIN)/saga run examples/order/order.saga
+	$(BIN)/saga render examples/order/order.saga --to mermaid
+
+test: $(READY) ## all tests, under 5 minutes on 2 cores
+	$(BIN)/python -m pytest
+
+check: $(READY) ## lint, format, types, layers, examples
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict sagalang
+	$(BIN)/mypy --strict examples/order/services
+	$(BIN)/lint-imports
+	$(BIN)/saga check examples/order/order.saga examples/shop/shop.saga
+
+external: $(READY) ## the tests that need node: the real Mermaid parser
+	npm install --prefix tests/external/mermaid --no-audit --no-fund --no-package-lock --loglevel=error
+	$(BIN)/python -m pytest tests/external
+
+bless: $(READY) ## rewrite golden files and expected messages; read the difference
+	$(BIN)/python -m pytest --bless
+
+generated: $(READY) ## what is made from the grammar: highlighting
+	$(BIN)/python -m sagalang.syntax.textmate > grammar/saga.tmLanguage.json
+
+bench: $(READY) ## the benchmarks, each with its peer and the ratio
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/front_end.py
+
+dist: $(READY) ## wheel and sdist, tried outside the source tree
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist . > dist.log 2>&1 || { cat dist.log; exit 1; }
+	rm dist.log
+	$(PYTHON) tests/dist/try_wheel.py dist
+
+clean: ## what can be made again
+	rm -rf dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .saga-services
+
+.PHONY: help setup demo test check external bless generated bench dist clean
