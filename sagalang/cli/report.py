@@ -87,17 +87,26 @@ def data(
 
 
 def ledger_data(program: p.Program, world: FakeWorld) -> list[dict[str, Any]]:
-    """What the fakes hold, as plain data, secrets covered."""
-    return [
-        {
-            "operation": entry.operation,
-            "key": entry.key,
-            "args": _ledger_args(program, entry.operation, entry.args, world.values),
-            "effect": entry.effect,
-            "calls": entry.calls,
-        }
-        for entry in world.ledger
-    ]
+    """What the fakes hold, as plain data, secrets covered: one row for all calls with one key."""
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for entry in world.ledger:
+        row = rows.setdefault(
+            (entry.operation, entry.key, entry.args),
+            {
+                "operation": entry.operation,
+                "key": entry.key,
+                "args": _ledger_args(program, entry.operation, entry.args, world.values),
+                "effect": entry.effect,
+                "calls": 0,
+            },
+        )
+        row["calls"] += entry.calls
+        if _WEIGHT[entry.effect] > _WEIGHT[row["effect"]]:
+            row["effect"] = entry.effect
+    return list(rows.values())
+
+
+_WEIGHT = {"none": 0, "undone": 1, "done": 2}
 
 
 def ledger_lines(program: p.Program, world: FakeWorld) -> list[str]:

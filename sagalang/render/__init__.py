@@ -1,0 +1,28 @@
+"""Diagrams of sagas: from the graph to one neutral sequence model, from it to each format.
+
+Invariant: an emitter sees nothing but the sequence model, and what it writes depends on nothing
+else: same model, same bytes. No picture shows a value, only names and the text of conditions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from sagalang.model.program import Program
+
+FORMATS: Final = ("mermaid",)
+
+
+def render(program: Program, saga_name: str, to: str = "mermaid") -> str:
+    """A saga of a checked program as the text of a diagram.
+
+    Raises KeyError if there is no such saga, ValueError if `to` is none of `FORMATS`.
+    """
+    if to not in FORMATS:
+        raise ValueError(f"no such format: {to}")
+    from sagalang.graph import lower
+    from sagalang.render import mermaid
+    from sagalang.render.sequence import model
+
+    return mermaid.emit(model(lower(program, saga_name)))

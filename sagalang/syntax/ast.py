@@ -14,26 +14,26 @@ from msgspec import Struct
 from sagalang.text import Source, Span
 
 
-class Name(Struct, frozen=True):
+class Name(Struct, frozen=True, gc=False):
     text: str
     span: Span
 
 
-class Text(Struct, frozen=True):
+class Text(Struct, frozen=True, gc=False):
     """A string literal without interpolation, unescaped."""
 
     value: str
     span: Span
 
 
-class Millis(Struct, frozen=True):
+class Millis(Struct, frozen=True, gc=False):
     """A duration literal."""
 
     value: int
     span: Span
 
 
-class Count(Struct, frozen=True):
+class Count(Struct, frozen=True, gc=False):
     """A whole number, or the number of a percentage."""
 
     value: int
@@ -43,32 +43,32 @@ class Count(Struct, frozen=True):
 # --- Types -------------------------------------------------------------------------------------
 
 
-class NamedType(Struct, frozen=True):
+class NamedType(Struct, frozen=True, gc=False):
     name: Name
     span: Span
 
 
-class ListType(Struct, frozen=True):
+class ListType(Struct, frozen=True, gc=False):
     item: TypeExpr
     span: Span
 
 
-class MapType(Struct, frozen=True):
+class MapType(Struct, frozen=True, gc=False):
     item: TypeExpr
     span: Span
 
 
-class OptionalType(Struct, frozen=True):
+class OptionalType(Struct, frozen=True, gc=False):
     item: TypeExpr
     span: Span
 
 
-class SecretType(Struct, frozen=True):
+class SecretType(Struct, frozen=True, gc=False):
     item: TypeExpr
     span: Span
 
 
-class RecordType(Struct, frozen=True):
+class RecordType(Struct, frozen=True, gc=False):
     fields: tuple[Field, ...]
     span: Span
 
@@ -76,7 +76,7 @@ class RecordType(Struct, frozen=True):
 TypeExpr = NamedType | ListType | MapType | OptionalType | SecretType | RecordType
 
 
-class Field(Struct, frozen=True):
+class Field(Struct, frozen=True, gc=False):
     """A field of a record or a parameter: `name: type [as "wire"]`."""
 
     name: Name
@@ -89,36 +89,36 @@ class Field(Struct, frozen=True):
 # --- Expressions -------------------------------------------------------------------------------
 
 
-class Literal(Struct, frozen=True):
+class Literal(Struct, frozen=True, gc=False):
     value: str | int | Decimal | bool | timedelta | None
     span: Span
 
 
-class Interpolation(Struct, frozen=True):
+class Interpolation(Struct, frozen=True, gc=False):
     """Parts of a string: literals and expressions."""
 
     parts: tuple[Expr, ...]
     span: Span
 
 
-class Reference(Struct, frozen=True):
+class Reference(Struct, frozen=True, gc=False):
     name: str
     span: Span
 
 
-class Member(Struct, frozen=True):
+class Member(Struct, frozen=True, gc=False):
     value: Expr
     name: Name
     span: Span
 
 
-class Index(Struct, frozen=True):
+class Index(Struct, frozen=True, gc=False):
     value: Expr
     index: Expr
     span: Span
 
 
-class Apply(Struct, frozen=True):
+class Apply(Struct, frozen=True, gc=False):
     """`name(args)`: a function or the construction of a record."""
 
     name: Name
@@ -126,45 +126,45 @@ class Apply(Struct, frozen=True):
     span: Span
 
 
-class Unary(Struct, frozen=True):
+class Unary(Struct, frozen=True, gc=False):
     operator: str
     operand: Expr
     span: Span
 
 
-class Binary(Struct, frozen=True):
+class Binary(Struct, frozen=True, gc=False):
     operator: str
     left: Expr
     right: Expr
     span: Span
 
 
-class Conditional(Struct, frozen=True):
+class Conditional(Struct, frozen=True, gc=False):
     condition: Expr
     then: Expr
     otherwise: Expr
     span: Span
 
 
-class Braces(Struct, frozen=True):
+class Braces(Struct, frozen=True, gc=False):
     """`{ field: value, "key": value }`: names or strings before the colon."""
 
     fields: tuple[tuple[Name, Expr], ...]
     span: Span
 
 
-class Update(Struct, frozen=True):
+class Update(Struct, frozen=True, gc=False):
     value: Expr
     changes: Braces
     span: Span
 
 
-class ListOf(Struct, frozen=True):
+class ListOf(Struct, frozen=True, gc=False):
     items: tuple[Expr, ...]
     span: Span
 
 
-class Comprehension(Struct, frozen=True):
+class Comprehension(Struct, frozen=True, gc=False):
     element: Expr
     variable: Name
     source: Expr
@@ -189,7 +189,7 @@ Expr = (
 )
 
 
-class Arg(Struct, frozen=True):
+class Arg(Struct, frozen=True, gc=False):
     """An argument, with its name where it was given."""
 
     name: Name | None
@@ -197,7 +197,7 @@ class Arg(Struct, frozen=True):
     span: Span
 
 
-class Call(Struct, frozen=True):
+class Call(Struct, frozen=True, gc=False):
     """`Service.operation(args)`; `service` is None where a bare operation name is allowed."""
 
     service: Name | None
@@ -209,7 +209,7 @@ class Call(Struct, frozen=True):
 # --- Clauses -----------------------------------------------------------------------------------
 
 
-class Promise(Struct, frozen=True):
+class Promise(Struct, frozen=True, gc=False):
     """kind: `keyed`, `records rejections`, `idempotent`, `absent ok`, `fences late`,
     `lands within`. `where`: (`header` or `field`, name). `period`: of `for` or `within`."""
 
@@ -219,44 +219,44 @@ class Promise(Struct, frozen=True):
     span: Span
 
 
-class Route(Struct, frozen=True):
+class Route(Struct, frozen=True, gc=False):
     method: str
     path: Text
     span: Span
 
 
-class Rejects(Struct, frozen=True):
+class Rejects(Struct, frozen=True, gc=False):
     errors: tuple[tuple[Name, Count | None], ...]
     span: Span
 
 
-class CompensateBy(Struct, frozen=True):
+class CompensateBy(Struct, frozen=True, gc=False):
     call: Call
     span: Span
 
 
-class CompensateNone(Struct, frozen=True):
+class CompensateNone(Struct, frozen=True, gc=False):
     why: Text
     span: Span
 
 
-class ProbeBy(Struct, frozen=True):
+class ProbeBy(Struct, frozen=True, gc=False):
     call: Call
     span: Span
 
 
-class With(Struct, frozen=True):
+class With(Struct, frozen=True, gc=False):
     policy: Name
     span: Span
 
 
-class ElseEscalate(Struct, frozen=True):
+class ElseEscalate(Struct, frozen=True, gc=False):
     team: Text
     after: Millis | None
     span: Span
 
 
-class BestEffort(Struct, frozen=True):
+class BestEffort(Struct, frozen=True, gc=False):
     span: Span
 
 
@@ -267,13 +267,13 @@ StepClause = With | CompensateBy | CompensateNone | ElseEscalate | BestEffort
 # --- Policy clauses ----------------------------------------------------------------------------
 
 
-class TimeoutClause(Struct, frozen=True):
+class TimeoutClause(Struct, frozen=True, gc=False):
     timeout: Millis
     total: Millis | None
     span: Span
 
 
-class RetryClause(Struct, frozen=True):
+class RetryClause(Struct, frozen=True, gc=False):
     """`times` None: forever. `jitter` None: not written; `percent` where it is a share."""
 
     times: Count | None
@@ -286,14 +286,14 @@ class RetryClause(Struct, frozen=True):
     span: Span
 
 
-class BudgetClause(Struct, frozen=True):
+class BudgetClause(Struct, frozen=True, gc=False):
     percent: Count
     window: Millis | None
     per_operation: bool
     span: Span
 
 
-class BreakerClause(Struct, frozen=True):
+class BreakerClause(Struct, frozen=True, gc=False):
     percent: Count
     calls: Count
     window: Millis
@@ -304,7 +304,7 @@ class BreakerClause(Struct, frozen=True):
     span: Span
 
 
-class BulkheadClause(Struct, frozen=True):
+class BulkheadClause(Struct, frozen=True, gc=False):
     limit: Count
     queue: Count | None
     wait: Millis | None
@@ -312,7 +312,7 @@ class BulkheadClause(Struct, frozen=True):
     span: Span
 
 
-class RateClause(Struct, frozen=True):
+class RateClause(Struct, frozen=True, gc=False):
     calls: Count
     per: Millis
     per_operation: bool
@@ -327,12 +327,12 @@ PolicyClause = (
 # --- Statements --------------------------------------------------------------------------------
 
 
-class Block(Struct, frozen=True):
+class Block(Struct, frozen=True, gc=False):
     statements: tuple[Statement, ...]
     span: Span
 
 
-class Step(Struct, frozen=True):
+class Step(Struct, frozen=True, gc=False):
     """`target` is a call, or for `step x = saga Other(...)` a `ChildCall`."""
 
     pivot: bool
@@ -343,23 +343,23 @@ class Step(Struct, frozen=True):
     span: Span
 
 
-class ChildCall(Struct, frozen=True):
+class ChildCall(Struct, frozen=True, gc=False):
     saga: Name
     args: tuple[Arg, ...]
     span: Span
 
 
-class Branch(Struct, frozen=True):
+class Branch(Struct, frozen=True, gc=False):
     body: Block
     span: Span
 
 
-class Parallel(Struct, frozen=True):
+class Parallel(Struct, frozen=True, gc=False):
     body: Block
     span: Span
 
 
-class For(Struct, frozen=True):
+class For(Struct, frozen=True, gc=False):
     variable: Name
     source: Expr
     by: Expr | None
@@ -368,14 +368,14 @@ class For(Struct, frozen=True):
     span: Span
 
 
-class If(Struct, frozen=True):
+class If(Struct, frozen=True, gc=False):
     condition: Expr
     then: Block
     otherwise: Block | None
     span: Span
 
 
-class Let(Struct, frozen=True):
+class Let(Struct, frozen=True, gc=False):
     """A `let` in a saga; at the top level it is a declaration with a doc."""
 
     name: Name
@@ -384,18 +384,18 @@ class Let(Struct, frozen=True):
     span: Span
 
 
-class Abort(Struct, frozen=True):
+class Abort(Struct, frozen=True, gc=False):
     error: Name
     args: tuple[Arg, ...]
     span: Span
 
 
-class Return(Struct, frozen=True):
+class Return(Struct, frozen=True, gc=False):
     value: Expr
     span: Span
 
 
-class Sleep(Struct, frozen=True):
+class Sleep(Struct, frozen=True, gc=False):
     value: Expr
     until: bool
     span: Span
@@ -404,7 +404,7 @@ class Sleep(Struct, frozen=True):
 Otherwise = Abort | ElseEscalate | None
 
 
-class Wait(Struct, frozen=True):
+class Wait(Struct, frozen=True, gc=False):
     name: Name
     event: Name
     where: Expr | None
@@ -413,7 +413,7 @@ class Wait(Struct, frozen=True):
     span: Span
 
 
-class Poll(Struct, frozen=True):
+class Poll(Struct, frozen=True, gc=False):
     name: Name
     call: Call
     until: Expr
@@ -423,36 +423,36 @@ class Poll(Struct, frozen=True):
     span: Span
 
 
-class Handler(Struct, frozen=True):
+class Handler(Struct, frozen=True, gc=False):
     errors: tuple[Name, ...]
     binder: Name | None
     body: Block
     span: Span
 
 
-class Attempt(Struct, frozen=True):
+class Attempt(Struct, frozen=True, gc=False):
     body: Block
     handlers: tuple[Handler, ...]
     span: Span
 
 
-class WhenCompensated(Struct, frozen=True):
+class WhenCompensated(Struct, frozen=True, gc=False):
     binder: Name | None
     body: Block
     span: Span
 
 
-class SagaId(Struct, frozen=True):
+class SagaId(Struct, frozen=True, gc=False):
     value: Expr
     span: Span
 
 
-class Deadline(Struct, frozen=True):
+class Deadline(Struct, frozen=True, gc=False):
     within: Millis
     span: Span
 
 
-class CompensateWith(Struct, frozen=True):
+class CompensateWith(Struct, frozen=True, gc=False):
     policy: Name
     escalate: ElseEscalate | None
     span: Span
@@ -482,12 +482,12 @@ Statement = (
 # --- Declarations ------------------------------------------------------------------------------
 
 
-class Import(Struct, frozen=True):
+class Import(Struct, frozen=True, gc=False):
     path: Text
     span: Span
 
 
-class RecordDecl(Struct, frozen=True):
+class RecordDecl(Struct, frozen=True, gc=False):
     """kind: `record`, `error` or `event`. One `error A, B` makes one of these for each name."""
 
     kind: str
@@ -497,21 +497,21 @@ class RecordDecl(Struct, frozen=True):
     span: Span
 
 
-class EnumDecl(Struct, frozen=True):
+class EnumDecl(Struct, frozen=True, gc=False):
     name: Name
     members: tuple[tuple[Name, Text | None], ...]
     doc: str
     span: Span
 
 
-class TypeDecl(Struct, frozen=True):
+class TypeDecl(Struct, frozen=True, gc=False):
     name: Name
     type: TypeExpr
     doc: str
     span: Span
 
 
-class PolicyDecl(Struct, frozen=True):
+class PolicyDecl(Struct, frozen=True, gc=False):
     name: Name
     base: Name | None
     clauses: tuple[PolicyClause, ...]
@@ -519,25 +519,25 @@ class PolicyDecl(Struct, frozen=True):
     span: Span
 
 
-class HttpBinding(Struct, frozen=True):
+class HttpBinding(Struct, frozen=True, gc=False):
     url: Text
     env: Name | None
     span: Span
 
 
-class PythonBinding(Struct, frozen=True):
+class PythonBinding(Struct, frozen=True, gc=False):
     module: Text
     span: Span
 
 
-class Header(Struct, frozen=True):
+class Header(Struct, frozen=True, gc=False):
     name: Text
     env: Name | None
     text: Text | None
     span: Span
 
 
-class OperationDecl(Struct, frozen=True):
+class OperationDecl(Struct, frozen=True, gc=False):
     is_query: bool
     name: Name
     params: tuple[Field, ...]
@@ -550,14 +550,14 @@ class OperationDecl(Struct, frozen=True):
 ServiceItem = HttpBinding | PythonBinding | Header | With | OperationDecl
 
 
-class ServiceDecl(Struct, frozen=True):
+class ServiceDecl(Struct, frozen=True, gc=False):
     name: Name
     items: tuple[ServiceItem, ...]
     doc: str
     span: Span
 
 
-class SagaDecl(Struct, frozen=True):
+class SagaDecl(Struct, frozen=True, gc=False):
     name: Name
     params: tuple[Field, ...]
     result: TypeExpr | None
@@ -569,13 +569,13 @@ class SagaDecl(Struct, frozen=True):
 # --- Scenarios ---------------------------------------------------------------------------------
 
 
-class OperationName(Struct, frozen=True):
+class OperationName(Struct, frozen=True, gc=False):
     service: Name
     operation: Name
     span: Span
 
 
-class Fault(Struct, frozen=True):
+class Fault(Struct, frozen=True, gc=False):
     """kind as in `sagalang.model.program.Fault`. `count` None is always, else how often."""
 
     kind: str
@@ -589,19 +589,19 @@ class Fault(Struct, frozen=True):
     span: Span
 
 
-class Send(Struct, frozen=True):
+class Send(Struct, frozen=True, gc=False):
     event: Name
     args: tuple[Arg, ...]
     after: Millis | None
     span: Span
 
 
-class Cancel(Struct, frozen=True):
+class Cancel(Struct, frozen=True, gc=False):
     after: Millis | None
     span: Span
 
 
-class Expect(Struct, frozen=True):
+class Expect(Struct, frozen=True, gc=False):
     """kind as in `sagalang.model.program.Expect`."""
 
     kind: str
@@ -617,7 +617,7 @@ class Expect(Struct, frozen=True):
 ScenarioItem = Fault | Send | Cancel | Expect
 
 
-class ScenarioDecl(Struct, frozen=True):
+class ScenarioDecl(Struct, frozen=True, gc=False):
     title: Text
     saga: Name
     args: tuple[Arg, ...]
@@ -639,7 +639,7 @@ Declaration = (
 )
 
 
-class Comment(Struct, frozen=True):
+class Comment(Struct, frozen=True, gc=False):
     """A comment; `///` makes it documentation. `text` without the slashes and one space."""
 
     text: str
@@ -647,7 +647,7 @@ class Comment(Struct, frozen=True):
     span: Span
 
 
-class Module(Struct, frozen=True):
+class Module(Struct, frozen=True, gc=False):
     """One file. Declarations in text order; those that could not be parsed are missing."""
 
     source: Source

@@ -43,7 +43,7 @@ def parse(source: Source) -> Parsed:
 
 def parse_fault(source: Source) -> tuple[ast.Fault | None, tuple[Diagnostic, ...]]:
     """The text of `--fault`: what stands behind `when` in a scenario."""
-    found, problems = _parse_alone(source, "fault")
+    found, problems = _parse_alone(source, "planted")
     return found, problems
 
 

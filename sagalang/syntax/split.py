@@ -64,6 +64,7 @@ def split(source: Source) -> Split:
     open_at: list[tuple[str, int]] = []
     too_deep: set[int] = set()
     spoiled: set[int] = set()
+    unbalanced: set[int] = set()
 
     def report(name: str, start: int, end: int, message: str, help: str | None) -> None:  # noqa: A002
         problems.append(diagnose(name, Span(source.name, start, end), message, help=help))
@@ -99,13 +100,13 @@ def split(source: Source) -> Split:
                     "split it: a `let`, a record of its own or a child saga keeps it readable",
                 )
         elif kind == "close":
-            _close(source.name, text[start], start, open_at, problems, spoiled, len(starts))
+            _close(source.name, text[start], start, open_at, problems, unbalanced, len(starts))
         elif kind == "word":
             if (not open_at and _begins_declaration(text, start, comments)) or (
                 open_at and _must_be_declaration(text, start, end, open_at)
             ):
                 if open_at:
-                    _unclosed(source.name, open_at, problems, spoiled, len(starts), (start, end))
+                    _unclosed(source.name, open_at, problems, unbalanced, len(starts), (start, end))
                     open_at.clear()
                 starts.append(start)
         elif kind == "string":
@@ -120,8 +121,9 @@ def split(source: Source) -> Split:
         elif kind == "bad":
             report_bad(start)
     if open_at:
-        _unclosed(source.name, open_at, problems, spoiled, len(starts), None)
+        _unclosed(source.name, open_at, problems, unbalanced, len(starts), None)
 
+    spoiled |= unbalanced
     bounds = [*starts, len(text)]
     pieces = tuple((start, bounds[i + 1]) for i, start in enumerate(starts) if i + 1 not in spoiled)
     head = starts[0] if starts else len(text)
@@ -160,39 +162,43 @@ def _close(
     at: int,
     open_at: list[tuple[str, int]],
     problems: list[Diagnostic],
-    spoiled: set[int],
+    unbalanced: set[int],
     piece: int,
 ) -> None:
+    """Take a closing bracket. Of a declaration's brackets only the first mistake is told."""
     if open_at and _CLOSES[open_at[-1][0]] == char:
         open_at.pop()
         return
-    spoiled.add(piece)
+    told = piece in unbalanced
+    unbalanced.add(piece)
     here = Span(file, at, at + 1)
-    if not open_at:
+    own = _opener(char)
+    known = any(opener == own for opener, _ in open_at)
+    if not known and (not open_at or open_at[-1][0] == "{"):
+        if not told:
+            problems.append(
+                diagnose(
+                    "unclosed-brace",
+                    here,
+                    f"this `{char}` closes nothing",
+                    help=f"remove it, or open it with `{own}` before",
+                )
+            )
+        return
+    opener, where = open_at.pop()
+    if not told:
         problems.append(
             diagnose(
                 "unclosed-brace",
                 here,
-                f"this `{char}` closes nothing",
-                help=f"remove it, or open it with `{_opener(char)}` before",
+                f"`{char}` does not close the `{opener}` that is open here",
+                other=(Span(file, where, where + 1), "opened here"),
+                help=f"close it with `{_CLOSES[opener]}` first",
             )
         )
-        return
-    opener, where = open_at.pop()
-    problems.append(
-        diagnose(
-            "unclosed-brace",
-            here,
-            f"`{char}` does not close the `{opener}` that is open here",
-            other=(Span(file, where, where + 1), "opened here"),
-            help=f"close it with `{_CLOSES[opener]}` first",
-        )
-    )
-    # Go on as if the right one stood there, or as if the missing one had come before.
-    while open_at and _CLOSES[open_at[-1][0]] != char:
-        open_at.pop()
-    if open_at and _CLOSES[opener] != char:
-        open_at.pop()
+    # Go on as if the right one stood there, or as if the missing ones had come before.
+    while known and opener != own:
+        opener, _ = open_at.pop()
 
 
 def _opener(char: str) -> str:
@@ -203,12 +209,14 @@ def _unclosed(
     file: str,
     open_at: list[tuple[str, int]],
     problems: list[Diagnostic],
-    spoiled: set[int],
+    unbalanced: set[int],
     piece: int,
     next_word: tuple[int, int] | None,
 ) -> None:
     opener, at = open_at[-1]
-    spoiled.add(piece)
+    if piece in unbalanced:
+        return
+    unbalanced.add(piece)
     other = (Span(file, *next_word), "the next declaration begins here") if next_word else None
     problems.append(
         diagnose(

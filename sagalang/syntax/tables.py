@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import lark
 
-STARTS: Final = ["declaration", "expr", "fault", "sent_event"]
+STARTS: Final = ["declaration", "expr", "planted", "sent_event"]
 OPTIONS: Final[dict[str, Any]] = {
     "parser": "lalr",
     "start": STARTS,

@@ -13,6 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from sagalang.diagnostics import Diagnostic, diagnose
+from sagalang.graph import deadline_findings, lower
 from sagalang.model import program as p
 from sagalang.model.check import check, silence
 from sagalang.model.context import Context
@@ -21,6 +22,7 @@ from sagalang.syntax.parse import parse
 from sagalang.text import Source, Span
 
 MAX_BYTES = 32 * 1024 * 1024
+MAX_CHAIN = 100
 
 
 class Loaded(Struct, frozen=True):
@@ -81,8 +83,23 @@ def _load(main: str, read: Callable[[str], str]) -> Loaded:
     else:
         _add(files, main, text, ())
     visible = {name: _reachable(files, name) for name in files.sources}
-    checked = check(files.modules, main, visible, files.problems)
-    found = silence([*files.problems, *checked.diagnostics], files.modules)
+    try:
+        checked = check(files.modules, main, visible, files.problems)
+    except RecursionError:
+        files.problems.append(
+            diagnose(
+                "nested-too-deeply",
+                Span(main, 0, 0),
+                "these declarations lead from one to the next too many times",
+                help="shorten the longest chain of types, constants, policies or sagas",
+            )
+        )
+        checked = check((), main, visible)
+    problems = [*files.problems, *checked.diagnostics]
+    if not any(problem.is_error for problem in problems):
+        for name in checked.program.sagas:
+            problems += deadline_findings(lower(checked.program, name))
+    found = silence(problems, files.modules)
     order = {name: i for i, name in enumerate([main, *reversed(list(files.sources))])}
     ordered = sorted(found, key=lambda d: (order.get(d.span.file, 0), d.span.start, d.code))
     return Loaded(checked.program, tuple(ordered), files.sources, checked.context)
@@ -151,6 +168,16 @@ def _follow(
                 else "this file imports itself",
                 other=(first, "the first import of the circle") if first else None,
                 help="move what both need into a third file",
+            )
+        )
+        return
+    if len(chain) > MAX_CHAIN:
+        files.problems.append(
+            diagnose(
+                "nested-too-deeply",
+                span,
+                f"this is the end of a chain of more than {MAX_CHAIN} imports",
+                help="import what you need directly",
             )
         )
         return

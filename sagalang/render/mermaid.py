@@ -1,0 +1,107 @@
+"""Mermaid sequence diagrams. Pure: the same model gives the same text.
+
+Every text is escaped for Mermaid's line grammar: `;` ends a statement there, `#` begins an
+entity, `%%` a comment, `:` and `@` mean something too, and what looks like HTML is taken as HTML.
+Whatever is not plainly harmless is written as a numeric entity; HTML entities would break
+because of their `;`. Participants have ids of our own, for a name like `end` breaks as an id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from sagalang.render.diagram import (
+    Arm,
+    Fragment,
+    FragmentKind,
+    Item,
+    Message,
+    MessageKind,
+    Note,
+    ParticipantKind,
+    Phase,
+    SequenceDiagram,
+    printable,
+)
+
+_ARROWS: Final = {
+    MessageKind.CALL: "->>",
+    MessageKind.REPLY: "-->>",
+    MessageKind.REJECTION: "-->>",
+    MessageKind.EVENT: "-)",
+    MessageKind.COMPENSATION: "-->>",
+}
+_WORDS: Final = {
+    FragmentKind.PAR: ("par", "and"),
+    FragmentKind.LOOP: ("loop", ""),
+    FragmentKind.ALT: ("alt", "else"),
+    FragmentKind.OPT: ("opt", ""),
+    FragmentKind.CRITICAL: ("critical", "option"),
+    FragmentKind.BREAK: ("break", ""),
+}
+_PHASE: Final = "rect rgba(255, 152, 0, 0.15)"
+"""Translucent, so that it can be read on a light and on a dark page."""
+_PLAIN: Final = frozenset(" .,()[]_-=+*/!?'")
+_MARKS: Final = frozenset("ﬂ¶")
+"""Letters with which Mermaid marks entities in its own working copy of the text."""
+_INDENT: Final = "  "
+
+
+def emit(diagram: SequenceDiagram) -> str:
+    """The diagram as the text of a `.mmd` file, with a line break at its end."""
+    lines = ["sequenceDiagram", f"{_INDENT}accTitle: {escape(diagram.title)}"]
+    if diagram.doc.strip():
+        lines.append(f"{_INDENT}accDescr: {escape(diagram.doc)}")
+    for index, participant in enumerate(diagram.participants):
+        word = "actor" if participant.kind is ParticipantKind.ACTOR else "participant"
+        lines.append(f"{_INDENT}{word} s{index} as {escape(participant.name)}")
+    last = len(diagram.participants) - 1
+    lines += _items(diagram.items, 1, last)
+    return "\n".join(lines) + "\n"
+
+
+def escape(text: str) -> str:
+    """A text that Mermaid shows as it is, on one line; never empty."""
+    shown = "".join(
+        char if char in _PLAIN or (char.isalnum() and char not in _MARKS) else f"#{ord(char)};"
+        for char in printable(text)
+    )
+    return shown or "#160;"
+
+
+def _items(items: tuple[Item, ...], depth: int, last: int) -> Iterator[str]:
+    indent = _INDENT * depth
+    for item in items:
+        match item:
+            case Message(source=source, target=target, text=text, kind=kind):
+                yield f"{indent}s{source}{_ARROWS[kind]}s{target}: {escape(text)}"
+            case Note():
+                yield f"{indent}Note over {_place(item, last)}: {_lines(item)}"
+            case Phase(items=inner):
+                yield f"{indent}{_PHASE}"
+                yield from _items(inner, depth + 1, last)
+                yield f"{indent}end"
+            case Fragment(kind=kind, arms=arms):
+                yield from _fragment(kind, arms, depth, last)
+
+
+def _fragment(kind: FragmentKind, arms: tuple[Arm, ...], depth: int, last: int) -> Iterator[str]:
+    first, next_ = _WORDS[kind]
+    assert len(arms) == 1 or next_, f"a {kind.value} has one arm"
+    indent = _INDENT * depth
+    for index, arm in enumerate(arms):
+        label = f" {escape(arm.label)}" if arm.label else ""
+        yield f"{indent}{next_ if index else first}{label}"
+        yield from _items(arm.items, depth + 1, last)
+    yield f"{indent}end"
+
+
+def _place(note: Note, last: int) -> str:
+    first, end = note.over if note.over is not None else (0, last)
+    first, end = min(first, end), min(max(first, end), last)
+    return f"s{first}" if first == end else f"s{first},s{end}"
+
+
+def _lines(note: Note) -> str:
+    return "<br/>".join(escape(line) for line in note.lines)

@@ -1,0 +1,303 @@
+"""From a saga's graph to its sequence diagram: the way it goes well, with its failure branches.
+
+A declared failure is a `break` beside the step that may fail so: the compensations the machine
+would run, in its order, and how the saga ends. Inside a parallel part or a loop nothing is
+undone before the part has come to rest, so there the breaks follow the part as a whole. All
+other failures (a timeout, an open breaker) are one note: they are undone in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from sagalang import graph as g
+from sagalang.graph.durations import duration
+from sagalang.graph.structure import goes_on
+from sagalang.graph.undoing import (
+    NOTHING,
+    failures_of,
+    in_sequence,
+    undo_of_statement,
+    undo_when_caught,
+    without,
+)
+from sagalang.model import program as p
+from sagalang.render import words
+from sagalang.render.cast import ORCHESTRATOR, Cast
+from sagalang.render.compensation import Compensations
+from sagalang.render.diagram import (
+    Arm,
+    Fragment,
+    FragmentKind,
+    Item,
+    Message,
+    MessageKind,
+    Note,
+    NoteKind,
+    SequenceDiagram,
+)
+from sagalang.render.policies import Policies, extras
+from sagalang.text import Span
+
+_SAFETY = (
+    "any other failure up to here is undone in the same way,",
+    "a call without an answer too (it may have happened)",
+)
+
+
+def model(graph: g.SagaGraph) -> SequenceDiagram:
+    """The sequence diagram of a saga as it is written, not of one run."""
+    cast = Cast(graph)
+    drawing = _Drawing(graph, cast)
+    saga = graph.saga
+    items = (*drawing.opening(), *drawing.block(saga.body, _Place()))
+    if goes_on(saga.body):
+        items += drawing.closing()
+    return SequenceDiagram(saga.name, cast.participants, items, saga.doc)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What surrounds the statements being drawn.
+
+    `before`: what is undone if the saga fails before them. `caught`: errors that an `attempt`
+    around them handles. `inside`: in a parallel part or a loop, whose failures are drawn behind.
+    """
+
+    before: g.Undo = NOTHING
+    caught: frozenset[str] = frozenset()
+    inside: bool = False
+
+
+class _Drawing:
+    """One picture being made; remembers what has been said once and for all."""
+
+    def __init__(self, graph: g.SagaGraph, cast: Cast) -> None:
+        self._program = graph.program
+        self._saga = graph.saga
+        self._cast = cast
+        self._policies = Policies(graph)
+        self._compensations = Compensations(graph.program, cast)
+        self._undoes = any(node.undone_by is not None for node in graph.nodes)
+
+    def opening(self) -> tuple[Item, ...]:
+        lines = self._policies.opening()
+        return (Note(lines, NoteKind.POLICY),) if lines else ()
+
+    def closing(self) -> tuple[Item, ...]:
+        return (*self._safety(), Note(("completed",), NoteKind.OUTCOME))
+
+    def block(self, block: p.Block, place: _Place) -> tuple[Item, ...]:
+        items: list[Item] = []
+        before = place.before
+        for statement in block.statements:
+            items += self._statement(statement, replace(place, before=before))
+            before = in_sequence((undo_of_statement(statement), before))
+        return tuple(items)
+
+    def _statement(self, statement: p.Statement, place: _Place) -> Iterable[Item]:
+        match statement:
+            case p.Step():
+                return self._step(statement, place)
+            case p.ChildStep():
+                return self._child(statement, place)
+            case p.Parallel() | p.For():
+                return self._part(statement, place)
+            case p.If():
+                return self._if(statement, place)
+            case p.Abort():
+                return self._abort(statement, place)
+            case p.Return():
+                return (*self._safety(), Note(("completed",), NoteKind.OUTCOME))
+            case p.Sleep():
+                text = f"sleep {'until ' if statement.until else ''}"
+                line = text + words.condition(statement.value)
+                return (_aside(line, statement.span),)
+            case p.Wait():
+                return self._wait(statement, place)
+            case p.Poll():
+                return self._poll(statement, place)
+            case p.Attempt():
+                return self._attempt(statement, place)
+            case p.Let():
+                return ()
+
+    # --- calls ---------------------------------------------------------------------------------
+
+    def _step(self, step: p.Step, place: _Place) -> Iterator[Item]:
+        to = self._cast.service(step.call.service)
+        text = words.call_text(self._program.operation(step.call), step.call)
+        yield from self._called(step, to, text, self._policies.of(step), place)
+
+    def _child(self, step: p.ChildStep, place: _Place) -> Iterator[Item]:
+        text = f"run({words.arguments(self._program.sagas[step.saga].params, step.args)})"
+        yield from self._called(step, self._cast.saga(step.saga), text, extras(step), place)
+
+    def _called(
+        self,
+        step: p.Step | p.ChildStep,
+        to: int,
+        text: str,
+        special: tuple[str, ...],
+        place: _Place,
+    ) -> Iterator[Item]:
+        if step.pivot:
+            yield from self._pivot(step)
+        if special:
+            yield Note(special, NoteKind.POLICY, (to, to), step.span)
+        path, span = step.path, step.span
+        yield Message(ORCHESTRATOR, to, text, MessageKind.CALL, path, span)
+        yield from self._breaks(step, place)
+        yield Message(to, ORCHESTRATOR, step.name or "ok", MessageKind.REPLY, path, span)
+
+    def _pivot(self, step: p.Step | p.ChildStep) -> Iterator[Item]:
+        yield from self._safety()
+        lines = ("point of no return", *self._policies.from_the_pivot())
+        yield Note(lines, NoteKind.PIVOT, None, step.span)
+
+    def _safety(self) -> tuple[Item, ...]:
+        """Said once, at the first place from which nothing is undone any more."""
+        if not self._undoes:
+            return ()
+        self._undoes = False
+        return (Note(_SAFETY, NoteKind.INFO),)
+
+    # --- failures ------------------------------------------------------------------------------
+
+    def _breaks(self, statement: p.Statement, place: _Place) -> Iterator[Item]:
+        """How the statement may fail, unless that is handled or drawn further out."""
+        if place.inside:
+            return
+        for failure in without(failures_of(self._program, statement), place.caught):
+            plan = in_sequence((failure.undo, place.before))
+            items = (*self._refusal(failure), *self._ending(failure.errors, plan))
+            arm = Arm(" or ".join(failure.errors), items)
+            yield Fragment(FragmentKind.BREAK, (arm,), failure.at.span)
+
+    def _refusal(self, failure: g.Failure) -> tuple[Item, ...]:
+        match failure.at:
+            case p.Step(call=call, path=path, span=span):
+                source = self._cast.service(call.service)
+            case p.ChildStep(saga=name, path=path, span=span):
+                source = self._cast.saga(name)
+            case _:
+                return ()
+        text = " or ".join(failure.errors)
+        kind = MessageKind.REJECTION
+        return (Message(source, ORCHESTRATOR, text, kind, path, span),)
+
+    def _ending(self, errors: tuple[str, ...], plan: g.Undo) -> tuple[Item, ...]:
+        """From the failure to the end of the saga."""
+        last = self._saga.when_compensated
+        farewell = self.block(last.body, _Place(inside=True)) if last is not None else ()
+        outcome = f"compensated with {' or '.join(errors)}"
+        if plan == NOTHING:
+            outcome = f"nothing to undo, {outcome}"
+        return (
+            *self._compensations.phase(plan),
+            *farewell,
+            Note((outcome,), NoteKind.OUTCOME),
+        )
+
+    def _leaves(self, error: str, place: _Place) -> bool:
+        """Whether the saga ends here with the error, so that the picture shows it here."""
+        return not place.inside and error not in place.caught
+
+    def _abort(self, abort: p.Abort, place: _Place) -> Iterable[Item]:
+        if not self._leaves(abort.error, place):
+            return (_aside(f"abort {abort.error}", abort.span),)
+        arm = Arm(f"abort {abort.error}", self._ending((abort.error,), place.before))
+        return (Fragment(FragmentKind.BREAK, (arm,), abort.span),)
+
+    def _otherwise(
+        self, otherwise: p.Otherwise, name: str, span: Span, place: _Place
+    ) -> tuple[Item, ...]:
+        """What follows a wait or a poll that ran out."""
+        match otherwise:
+            case p.Abort(error=error) if self._leaves(error, place):
+                return self._ending((error,), place.before)
+            case p.Abort(error=error):
+                return (_aside(f"abort {error}", span),)
+            case p.Escalation(team=team):
+                return (_aside(f"{team} takes over", span),)
+            case None:
+                return (_aside(f"goes on without {name}", span),)
+
+    # --- compound statements -------------------------------------------------------------------
+
+    def _part(self, part: p.Parallel | p.For, place: _Place) -> Iterator[Item]:
+        inside = replace(place, inside=True)
+        if isinstance(part, p.Parallel):
+            arms = tuple(Arm("", self.block(branch, inside)) for branch in part.branches)
+            yield Fragment(FragmentKind.PAR, arms, part.span)
+        else:
+            pace = f", {part.at_once} at once" if part.at_once > 1 else ""
+            label = f"for {part.variable} in {words.condition(part.source)}{pace}"
+            arms = (Arm(label, self.block(part.body, inside)),)
+            yield Fragment(FragmentKind.LOOP, arms, part.span)
+        yield from self._breaks(part, place)
+
+    def _if(self, branch: p.If, place: _Place) -> tuple[Item, ...]:
+        test = words.condition(branch.condition)
+        match branch.then.statements, branch.otherwise.statements:
+            case (p.Abort(error=error),), () if self._leaves(error, place):
+                # The abort is the whole arm: the condition itself breaks the saga off.
+                arm = Arm(test, self._ending((error,), place.before))
+                return (Fragment(FragmentKind.BREAK, (arm,), branch.span),)
+        then = self.block(branch.then, place)
+        otherwise = self.block(branch.otherwise, place)
+        if then and otherwise:
+            arms = (Arm(test, then), Arm("otherwise", otherwise))
+            return (Fragment(FragmentKind.ALT, arms, branch.span),)
+        if then or otherwise:
+            arm = Arm(test, then) if then else Arm(f"not ({test})", otherwise)
+            return (Fragment(FragmentKind.OPT, (arm,), branch.span),)
+        return ()
+
+    def _wait(self, wait: p.Wait, place: _Place) -> tuple[Item, ...]:
+        source = self._cast.event(wait.event)
+        where = f" where {words.condition(wait.where)}" if wait.where is not None else ""
+        text = f"{wait.name}{where}"
+        kind = MessageKind.EVENT
+        arrived = Message(source, ORCHESTRATOR, text, kind, wait.path, wait.span)
+        missed = self._otherwise(wait.otherwise, wait.name, wait.span, place)
+        within = duration(wait.within)
+        arms = (
+            Arm(f"{wait.event} within {within}", (arrived,)),
+            Arm(f"none within {within}", missed),
+        )
+        return (Fragment(FragmentKind.ALT, arms, wait.span),)
+
+    def _poll(self, poll: p.Poll, place: _Place) -> Iterator[Item]:
+        to = self._cast.service(poll.call.service)
+        text = words.call_text(self._program.operation(poll.call), poll.call)
+        path, span = poll.path, poll.span
+        asked = (
+            Message(ORCHESTRATOR, to, text, MessageKind.CALL, path, span),
+            Message(to, ORCHESTRATOR, poll.name, MessageKind.REPLY, path, span),
+        )
+        within = duration(poll.within)
+        label = f"every {duration(poll.every)} until {words.condition(poll.until)}"
+        yield Fragment(FragmentKind.LOOP, (Arm(f"{label}, within {within}", asked),), span)
+        missed = self._otherwise(poll.otherwise, poll.name, span, place)
+        kind = FragmentKind.BREAK if isinstance(poll.otherwise, p.Abort) else FragmentKind.OPT
+        yield Fragment(kind, (Arm(f"not within {within}", missed),), span)
+
+    def _attempt(self, attempt: p.Attempt, place: _Place) -> tuple[Item, ...]:
+        errors = frozenset(e for handler in attempt.handlers for e in handler.errors)
+        body = self.block(attempt.body, replace(place, caught=place.caught | errors))
+        arms = [Arm("attempt", body)]
+        for handler in attempt.handlers:
+            plan = undo_when_caught(self._program, attempt, handler)
+            items = (*self._compensations.phase(plan), *self.block(handler.body, place))
+            arms.append(Arm(" or ".join(handler.errors), items))
+        return (Fragment(FragmentKind.CRITICAL, tuple(arms), attempt.span),)
+
+
+def _aside(line: str, span: Span) -> Note:
+    """Something the orchestrator does by itself.
+
+    As wide as the first call, for alone in a fragment it has to carry the fragment's label.
+    """
+    return Note((line,), NoteKind.INFO, (ORCHESTRATOR, ORCHESTRATOR + 1), span)

@@ -1,0 +1,152 @@
+"""Expressions and policies in a few words, as a picture can show them.
+
+Arguments are shown by name, never by value; conditions as they are written, but without any
+literal that is compared with a secret.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from sagalang.graph.durations import duration
+from sagalang.model import program as p
+from sagalang.model.types import EnumRef, Secret
+
+_LONG = 60
+_HIDDEN: Final = "…"
+_STRENGTH: Final = {
+    "or": 2,
+    "and": 3,
+    "==": 5,
+    "!=": 5,
+    "<": 5,
+    "<=": 5,
+    ">": 5,
+    ">=": 5,
+    "??": 6,
+    "+": 7,
+    "-": 7,
+    "*": 8,
+    "/": 8,
+}
+_LOOSE, _NOT, _COMPARED, _DEFAULT, _MINUS, _TIGHT = 0, 4, 5, 6, 9, 10
+
+
+def call_text(operation: p.Operation, call: p.Call, result: str | None = None) -> str:
+    """`reserve(order.id, qty)`. `result`: the name of what a compensation calls its result."""
+    return f"{operation.name}({arguments(operation.params, call.args, result)})"
+
+
+def arguments(
+    params: tuple[p.Param, ...], args: tuple[p.Expr | None, ...], result: str | None = None
+) -> str:
+    """The arguments by name; one that has no name of its own by its parameter's."""
+    return ", ".join(
+        _name_of(arg, result or "result") or param.name
+        for param, arg in zip(params, args, strict=True)
+        if arg is not None
+    )
+
+
+def _name_of(value: p.Expr, result: str = "result") -> str | None:
+    match value:
+        case p.Convert(value=inner):
+            return _name_of(inner, result)
+        case p.Ref(name=name) | p.ConstantRef(name=name):
+            return name
+        case p.Member(value=inner, name=name):
+            head = _name_of(inner, result)
+            return f"{head}.{name}" if head else None
+        case p.KeyOf(step=step):
+            return "key" if step is None else f"key({step})"
+        case p.ResultOf():
+            return result
+        case _:
+            return None
+
+
+def condition(value: p.Expr) -> str:
+    """The text of a condition, shortened where it is long."""
+    text = expression(value)
+    return text if len(text) <= _LONG else text[: _LONG - 1] + "…"
+
+
+def expression(value: p.Expr) -> str:
+    return _text(value, _LOOSE, False)
+
+
+def _text(value: p.Expr, around: int, hidden: bool) -> str:
+    """`around`: how strongly what stands around it binds. `hidden`: literals are not shown."""
+
+    def part(inner: p.Expr, strength: int = _LOOSE) -> str:
+        return _text(inner, strength, hidden)
+
+    def grouped(text: str, strength: int) -> str:
+        return f"({text})" if strength < around else text
+
+    match value:
+        case p.Const():
+            return _HIDDEN if hidden or isinstance(value.type, Secret) else _literal(value)
+        case p.Convert(value=inner):
+            return _text(inner, around, hidden)
+        case p.Index(value=inner, index=index):
+            return f"{part(inner, _TIGHT)}[{part(index)}]"
+        case p.Member(value=inner, name=name):
+            return f"{part(inner, _TIGHT)}.{name}"
+        case p.Unary(operator="not", operand=inner):
+            return grouped(f"not {part(inner, _NOT)}", _NOT)
+        case p.Unary(operator=operator, operand=inner):
+            return grouped(f"{operator}{part(inner, _MINUS)}", _MINUS)
+        case p.Binary(operator=operator, left=left, right=right):
+            own = _STRENGTH[operator]
+            hide = hidden or _is_secret(left) or _is_secret(right)
+            # As the grammar groups: `??` from the right, comparisons not at all, all else left.
+            from_left = own not in (_COMPARED, _DEFAULT)
+            before = _text(left, own if from_left else own + 1, hide)
+            after = _text(right, own if own == _DEFAULT else own + 1, hide)
+            return grouped(f"{before} {operator} {after}", own)
+        case p.Conditional(condition=test, then=then, otherwise=otherwise):
+            return grouped(f"if {part(test)} then {part(then)} else {part(otherwise)}", _LOOSE)
+        case p.Apply(function=function, args=args):
+            return f"{function}({', '.join(part(arg) for arg in args)})"
+        case p.MakeList(items=items):
+            return f"[{', '.join(part(item) for item in items)}]"
+        case p.Comprehension(element=element, variable=variable, source=source, condition=test):
+            tail = f" if {part(test)}" if test is not None else ""
+            return f"[{part(element)} for {variable} in {part(source)}{tail}]"
+        case _:
+            return _name_of(value) or _HIDDEN
+
+
+def _is_secret(value: p.Expr) -> bool:
+    return isinstance(value.type, Secret)
+
+
+def _literal(value: p.Const) -> str:
+    match value.value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value.value else "false"
+        case timedelta():
+            return duration(round(value.value.total_seconds() * 1_000))
+        case str() if isinstance(value.type, EnumRef):
+            return f"{value.type.name}.{value.value}"
+        case str():
+            return f'"{value.value}"'
+        case _:
+            return str(value.value)
+
+
+def policy(value: p.Policy) -> str:
+    """`retry 4x, timeout 2s`: what a reader of the picture needs of it."""
+    words = []
+    if value.retry is not None:
+        retries = value.retry.retries
+        words.append("retry forever" if retries is None else f"retry {retries}x")
+    if value.timeout is not None:
+        words.append(f"timeout {duration(value.timeout)}")
+    if value.total is not None:
+        words.append(f"total {duration(value.total)}")
+    return ", ".join(words)
