@@ -25,11 +25,11 @@ class InputProblem(Exception):  # noqa: N818 - told to the user, not an error of
 
 
 class TextProblem(Exception):  # noqa: N818
-    """A `--fault` or `--send` that is not right: diagnostics with the text they are about."""
+    """A `--fault` or `--send` that is not right; `sources` are all that the diagnostics name."""
 
-    def __init__(self, diagnostics: tuple[Diagnostic, ...], source: Source) -> None:
+    def __init__(self, diagnostics: tuple[Diagnostic, ...], sources: Mapping[str, Source]) -> None:
         super().__init__("the text is not right")
-        self.diagnostics, self.source = diagnostics, source
+        self.diagnostics, self.sources = diagnostics, sources
 
 
 @dataclass(frozen=True)
@@ -194,8 +194,9 @@ def _typed(
     loaded: Loaded, source: Source, problems: tuple[Diagnostic, ...], written: Any, check: Any
 ) -> Any:
     context = loaded.context
+    sources = {**loaded.sources, source.name: source}
     if written is None or problems:
-        raise TextProblem(problems, source)
+        raise TextProblem(problems, sources)
     context.problems.clear()
     # A text of the command line sees what the main file sees.
     seen = dict(context.visible)
@@ -203,7 +204,7 @@ def _typed(
     context.visible = seen
     made = check(context, written)
     if context.problems or made is None:
-        raise TextProblem(tuple(context.problems), source)
+        raise TextProblem(tuple(context.problems), sources)
     return made
 
 

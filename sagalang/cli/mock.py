@@ -65,9 +65,7 @@ def command(file: str, port: int | None, faults: tuple[str, ...], latency: str, 
     except InputProblem as problem:
         usage_error(str(problem), problem.advice)
     except TextProblem as problem:
-        show_diagnostics(
-            problem.diagnostics, {problem.source.name: problem.source}, "full", sys.stderr
-        )
+        show_diagnostics(problem.diagnostics, problem.sources, "full", sys.stderr)
         sys.exit(2)
     except OSError as error:
         usage_error(f"cannot listen: {error.strerror or error}", "choose another --port, or 0")

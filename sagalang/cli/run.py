@@ -83,9 +83,7 @@ def command(
         advice = None if mock else "to try it without services: --mock"
         usage_error(f"{problem}; nothing was called", advice)
     except TextProblem as problem:
-        show_diagnostics(
-            problem.diagnostics, {problem.source.name: problem.source}, "full", sys.stderr
-        )
+        show_diagnostics(problem.diagnostics, problem.sources, "full", sys.stderr)
         sys.exit(2)
 
 

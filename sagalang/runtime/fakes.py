@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Final
 
@@ -39,11 +39,13 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`value`: the answer, or the fields of the `error` that rejects."""
+    """`value`: the answer, or the fields of the `error` that rejects. `replayed`: it was stored
+    under the key by an earlier call."""
 
     kind: Kind
     value: Any = None
     error: str = ""
+    replayed: bool = field(default=False, compare=False)
 
 
 SILENT: Final = Reply(Kind.SILENT)
@@ -194,7 +196,9 @@ class FakeWorld:
                 return Reply(Kind.KEY_REUSED)
             memory.entry.calls += 1
             fenced = self._fenced(operation, args, key)
-            return Reply(Kind.FENCED) if fenced else memory.reply
+            if fenced:
+                return Reply(Kind.FENCED)
+            return replace(memory.reply, replayed=True)
         if self._fenced(operation, args, key):
             self._note(operation, args, key)
             return Reply(Kind.FENCED)

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sagalang.machine.outcomes import NOT_SENT, Failure, NotSent, Outcome
 from sagalang.runtime.contract import Contract, Request
-from sagalang.runtime.http_answer import HttpAnswer, classify, mismatch, unavailable, where
+from sagalang.runtime.http_answer import (
+    HttpAnswer,
+    classify,
+    knows_key,
+    mismatch,
+    unavailable,
+    where,
+)
 from sagalang.runtime.http_request import UnsendableError, Wire, valid_header, write
 
 if TYPE_CHECKING:
@@ -43,16 +50,24 @@ def _wall_clock() -> int:
 class HttpTransport:
     """Calls the operations of HTTP services. `now` gives ms since the Unix epoch.
 
+    `remembered` is told the label of each operation whose first attempt met a key that the service
+    knew before: it replayed a stored answer, or had fenced the key.
+
     Proxies and `.netrc` of the environment are not used: what is called is what is written down.
     """
 
     def __init__(
-        self, services: Mapping[str, HttpService], *, now: Callable[[], int] = _wall_clock
+        self,
+        services: Mapping[str, HttpService],
+        *,
+        now: Callable[[], int] = _wall_clock,
+        remembered: Callable[[str], None] | None = None,
     ) -> None:
         for name, service in services.items():
             _check(name, service)
         self._services = dict(services)
         self._now = now
+        self._remembered = remembered
         self._client: httpx.AsyncClient | None = None
 
     async def call(self, request: Request) -> Outcome:
@@ -108,7 +123,11 @@ class HttpTransport:
                 await response.aclose()
         if answer is None:
             return mismatch(contract, f"answered with more than {MAX_BODY} bytes")
-        return classify(request, answer, self._now())
+        outcome = classify(request, answer, self._now())
+        if self._remembered is not None and request.attempt == 1 and request.key is not None:
+            if "Idempotent-Replayed" in response.headers or knows_key(answer):
+                self._remembered(contract.label)
+        return outcome
 
 
 async def _read(contract: Contract, response: httpx.Response) -> HttpAnswer | None:

@@ -57,6 +57,12 @@ def classify(request: Request, answer: HttpAnswer, now: int) -> Outcome:
     )
 
 
+def knows_key(answer: HttpAnswer) -> bool:
+    """Whether the service says that it met this key before: with another input, or fenced."""
+    kind = _text(_problem(answer.body), "type") if answer.status >= 400 else ""
+    return kind.endswith((KEY_REUSED, FENCED))
+
+
 def mismatch(contract: Contract, what: str) -> Unknown:
     """The service did not keep to the contract; `what` completes a sentence, without values."""
     return Unknown(Failure(CONTRACT_MISMATCH, None, f"{where(contract)} {what}"), repeat=False)

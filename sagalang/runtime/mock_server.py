@@ -170,7 +170,8 @@ def _app(world: FakeWorld, service: Service, clock: Clock, latency: Latency) -> 
             while (await receive())["type"] != "http.disconnect":
                 pass
             return
-        await _answer(send, *_written(route, reply))
+        headers = [(b"idempotent-replayed", b"true")] if reply.replayed else None
+        await _answer(send, *_written(route, reply), headers)
 
     return app
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from sagalang.machine.outcomes import NOT_SENT, Failure, NotSent, Outcome
@@ -56,11 +56,12 @@ def connect(
     values: Values | None = None,
     services: Collection[str] | None = None,
     fakes: Transport | None = None,
+    remembered: Callable[[str], None] | None = None,
 ) -> Router:
     """Transports for the program's services, as they are bound. Sends nothing.
 
-    `services`: only these (default: all). `fakes` serves those without a binding. Python modules
-    are imported. Raises `EnvironmentProblem`, naming every variable that is missing or not usable,
+    `services`: only these (default: all). `fakes` serves those without a binding.
+    `remembered`: see `HttpTransport`. Python modules are imported. Raises `EnvironmentProblem`, naming every variable that is missing or not usable,
     or `BindingError`.
     """
     wanted = [s for s in program.services.values() if services is None or s.name in services]
@@ -73,7 +74,7 @@ def connect(
 
         located = {s.name: HttpService(_url(s, environ), _headers(s, environ)) for s in web}
         try:
-            shared = HttpTransport(located)
+            shared = HttpTransport(located, remembered=remembered)
         except ValueError as error:
             raise BindingError(str(error)) from None
         transports |= dict.fromkeys(located, shared)
