@@ -186,9 +186,9 @@ def _owed(owed: list[dict[str, Any]]) -> list[str]:
         return ["  owed      nothing"]
     lines = []
     for item in owed:
-        what = "undo of " if item["purpose"] == "compensate" else ""
+        what = f", which undoes {item['step']}" if item["purpose"] == "compensate" else ""
         team = f", for {item['team']}" if item["team"] else ""
-        lines.append(f"  owed      {what}{item['operation']} ({item['error']}){team}")
+        lines.append(f"  owed      {item['operation']}{what} ({item['error']}){team}")
     return lines
 
 

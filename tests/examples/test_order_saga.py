@@ -100,7 +100,7 @@ def test_same_id_with_other_input_never_breaks_a_finished_order(tmp_path: Path) 
     made = run(tmp_path, "--input", other)
     assert made["status"] == 1
     assert made["out"].startswith("escalated")
-    assert "owed      undo of Orders.fail" in made["out"] or "Orders" in made["out"]
+    assert "owed      Orders.fail, which undoes Orders.create (ContractMismatch)" in made["out"]
     assert [order["status"] for order in made["ORDERS"]["orders"]] == ["CONFIRMED"]
     assert len(made["PAYMENT"]["charges"]) == 1
 
