@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
+
+_MOST_COMPARED: Final = 500
+"""So many distances are worked out for one word: enough for real files, and never slow."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word the user most likely meant, or None.
 
-    A hit that differs only in case wins; else the smallest edit distance up to a third of the
-    word's length (at least 1), as gleam does it.
+    Never the word itself: it is known, and yet wrong at its place. A hit that differs only in
+    case wins; else the smallest edit distance up to a third of the word's length (at least 1),
+    as gleam does it.
     """
     limit = max(len(word) // 3, 1)
     best: tuple[int, str] | None = None
+    compared = 0
     for candidate in known:
+        if candidate == word:
+            continue
         if candidate.lower() == word.lower():
             return candidate
-        if abs(len(candidate) - len(word)) > limit:
+        if abs(len(candidate) - len(word)) > limit or compared == _MOST_COMPARED:
             continue
+        compared += 1
         distance = _edit_distance(word, candidate)
         if distance <= limit and (best is None or distance < best[0]):
             best = (distance, candidate)

@@ -96,6 +96,13 @@ class Context:
             diagnose(name, span, message, label, other=other, notes=notes, help=help)
         )
 
+    @property
+    def doubtful(self) -> bool:
+        """Names are missing, so that what is worked out from what they mean may be wrong."""
+        return self.incomplete or any(
+            d.name in ("unknown-name", "recursive-saga") for d in self.problems
+        )
+
     def find(self, name: str, file: str, kinds: Iterable[str]) -> Named | None:
         """The declaration of a name if it is of one of the kinds and visible; marks it used."""
         found = self.declared.get(name)

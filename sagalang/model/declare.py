@@ -151,13 +151,19 @@ def _enum(context: Context, declaration: ast.EnumDecl) -> EnumDecl:
     for name, wire in declaration.members:
         text = wire.value if wire else name.text
         if name.text in members:
-            context.report("duplicate-name", name.span, f"`{name.text}` stands twice in this enum")
+            context.report(
+                "duplicate-name",
+                name.span,
+                f"`{name.text}` stands twice in this enum",
+                help="remove one",
+            )
         elif text in wires:
             context.report(
                 "duplicate-name",
                 wire.span if wire else name.span,
                 f'two members are called "{text}" on the wire',
                 other=(wires[text], "first here"),
+                help='give one of them another name: `… as "other"`',
             )
         members.setdefault(name.text, text)
         wires.setdefault(text, name.span)
@@ -191,6 +197,7 @@ def fields_of(
                 item.wire.span if item.wire else item.name.span,
                 f'two fields are called "{wire}" on the wire',
                 other=(wires[wire], "first here"),
+                help='give one of them another name: `… as "other"`',
             )
         wires[wire] = item.name.span
         made[name] = Field(name, kind, wire, item.doc, item.name.span)

@@ -212,6 +212,7 @@ class Typing:
         if name in self.context.poisoned:
             return
         if name in scope.maybe:
+            self.used.add(name)
             self.context.report(
                 "possibly-unbound",
                 span,
@@ -498,6 +499,7 @@ class Typing:
                 "both arms of `if … then … else …` need one type",
                 show(otherwise.type),
                 other=(then.span, show(then.type)),
+                help="make them of one type, or use an `if` statement",
             )
             made = UNKNOWN
         else:
@@ -603,14 +605,16 @@ class Typing:
                 "type-mismatch",
                 value.span,
                 f"`{value.name.text}` cannot be used on ({given})",
-                help=f"it takes {functions.USAGE[value.name.text]}",
+                help="a value may be null: give one for that case with `??`, or test it by `if`"
+                if any(is_optional(arg.type) for arg in args)
+                else f"it takes {functions.USAGE[value.name.text]}",
             )
             return p.Apply(value.name.text, args, UNKNOWN, value.span)
         converted = tuple(self._converted(a, t) for a, t in zip(args, result.params, strict=True))
         made = self._taint(result.type, *args)
-        if value.name.text == "contains" and isinstance(bare[0], ListOf):
-            if contains_secret(self.context, bare[0].item):
-                made = secret(made)
+        inside = bare[0].item if bare and isinstance(bare[0], ListOf) else UNKNOWN
+        if value.name.text == "contains" and contains_secret(self.context, inside):
+            made = secret(made)
         return p.Apply(value.name.text, converted, made, value.span)
 
     def record_arguments(
@@ -729,6 +733,8 @@ class Typing:
 
     def _list(self, value: ast.ListOf, wanted: Type) -> p.Expr:
         bare = required(reveal(wanted))
+        if bare == JSON:
+            bare = ListOf(JSON)
         hoped = bare.item if isinstance(bare, ListOf) else UNKNOWN
         items = [self.infer(item, hoped) for item in value.items]
         if not items:
@@ -746,6 +752,7 @@ class Typing:
                     "the elements of a list need one type",
                     show(item.type),
                     other=(items[0].span, show(items[0].type)),
+                    help="make them all of the type of the first",
                 )
                 return p.MakeList(tuple(items), UNKNOWN, value.span)
         assert common is not None

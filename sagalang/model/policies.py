@@ -70,7 +70,12 @@ def _policy(context: Context, name: str, found: ast.PolicyDecl, chain: tuple[str
 
 def _base(context: Context, name: ast.Name, chain: tuple[str, ...]) -> Policy:
     if name.text in chain:
-        context.report("policy-conflict", name.span, f"the policy `{name.text}` extends itself")
+        context.report(
+            "policy-conflict",
+            name.span,
+            f"the policy `{name.text}` extends itself",
+            help="extend another policy, or none",
+        )
         return Policy()
     found = context.find(name.text, name.span.file, ("policy",))
     if isinstance(found, ast.PolicyDecl):

@@ -28,7 +28,7 @@ Ms = int
 # --- Expressions -------------------------------------------------------------------------------
 
 
-class Const(Struct, frozen=True):
+class Const(Struct, frozen=True, gc=False):
     """A literal. An enum member is a string constant whose type is the enum."""
 
     value: str | int | Decimal | bool | timedelta | None
@@ -36,7 +36,7 @@ class Const(Struct, frozen=True):
     span: Span
 
 
-class Ref(Struct, frozen=True):
+class Ref(Struct, frozen=True, gc=False):
     """A parameter of the saga, a bound name, a loop variable or a `let` inside the saga."""
 
     name: str
@@ -44,7 +44,7 @@ class Ref(Struct, frozen=True):
     span: Span
 
 
-class ConstantRef(Struct, frozen=True):
+class ConstantRef(Struct, frozen=True, gc=False):
     """A top-level `let`; its value is in `Program.constants`."""
 
     name: str
@@ -52,7 +52,7 @@ class ConstantRef(Struct, frozen=True):
     span: Span
 
 
-class KeyOf(Struct, frozen=True):
+class KeyOf(Struct, frozen=True, gc=False):
     """`key` in a default compensation (step is None), or `key(step)` (the step's path)."""
 
     step: str | None
@@ -60,28 +60,28 @@ class KeyOf(Struct, frozen=True):
     span: Span
 
 
-class ResultOf(Struct, frozen=True):
+class ResultOf(Struct, frozen=True, gc=False):
     """`result` in a compensation: the answer of the command that is compensated."""
 
     type: Type
     span: Span
 
 
-class Member(Struct, frozen=True):
+class Member(Struct, frozen=True, gc=False):
     value: Expr
     name: str
     type: Type
     span: Span
 
 
-class Index(Struct, frozen=True):
+class Index(Struct, frozen=True, gc=False):
     value: Expr
     index: Expr
     type: Type
     span: Span
 
 
-class Unary(Struct, frozen=True):
+class Unary(Struct, frozen=True, gc=False):
     """`not` or `-`."""
 
     operator: str
@@ -90,7 +90,7 @@ class Unary(Struct, frozen=True):
     span: Span
 
 
-class Binary(Struct, frozen=True):
+class Binary(Struct, frozen=True, gc=False):
     """`+ - * / == != < <= > >= and or ??`; the last three are lazy in their right side."""
 
     operator: str
@@ -100,7 +100,7 @@ class Binary(Struct, frozen=True):
     span: Span
 
 
-class Conditional(Struct, frozen=True):
+class Conditional(Struct, frozen=True, gc=False):
     condition: Expr
     then: Expr
     otherwise: Expr
@@ -108,7 +108,7 @@ class Conditional(Struct, frozen=True):
     span: Span
 
 
-class MakeRecord(Struct, frozen=True):
+class MakeRecord(Struct, frozen=True, gc=False):
     """`Order(id: ...)`; or `{ field: ... }`, whose type then says record, map or json."""
 
     fields: tuple[tuple[str, Expr], ...]
@@ -116,7 +116,7 @@ class MakeRecord(Struct, frozen=True):
     span: Span
 
 
-class Update(Struct, frozen=True):
+class Update(Struct, frozen=True, gc=False):
     """`value with { field: ... }`."""
 
     value: Expr
@@ -125,13 +125,13 @@ class Update(Struct, frozen=True):
     span: Span
 
 
-class MakeList(Struct, frozen=True):
+class MakeList(Struct, frozen=True, gc=False):
     items: tuple[Expr, ...]
     type: Type
     span: Span
 
 
-class Comprehension(Struct, frozen=True):
+class Comprehension(Struct, frozen=True, gc=False):
     """`[element for variable in source if condition]`."""
 
     element: Expr
@@ -142,7 +142,7 @@ class Comprehension(Struct, frozen=True):
     span: Span
 
 
-class Apply(Struct, frozen=True):
+class Apply(Struct, frozen=True, gc=False):
     """A built-in function: `len sum min max contains lower upper round now`."""
 
     function: str
@@ -151,7 +151,7 @@ class Apply(Struct, frozen=True):
     span: Span
 
 
-class Interpolate(Struct, frozen=True):
+class Interpolate(Struct, frozen=True, gc=False):
     """`"text ${expr} text"`: constants of type string and expressions in turn."""
 
     parts: tuple[Expr, ...]
@@ -159,7 +159,7 @@ class Interpolate(Struct, frozen=True):
     span: Span
 
 
-class Convert(Struct, frozen=True):
+class Convert(Struct, frozen=True, gc=False):
     """A value made to fit `type` where the language lets it: an int as a decimal, an inline
     record as a record (fields the record does not have are dropped), also inside lists, maps and
     optionals. The checker puts it there, so nothing after it needs to guess."""
@@ -193,7 +193,7 @@ Expr = (
 # --- Declarations of data ----------------------------------------------------------------------
 
 
-class Field(Struct, frozen=True):
+class Field(Struct, frozen=True, gc=False):
     name: str
     type: Type
     wire: str
@@ -201,7 +201,7 @@ class Field(Struct, frozen=True):
     span: Span
 
 
-class Record(Struct, frozen=True):
+class Record(Struct, frozen=True, gc=False):
     """A record; also the fields of an error or an event."""
 
     name: str
@@ -210,7 +210,7 @@ class Record(Struct, frozen=True):
     span: Span
 
 
-class EnumDecl(Struct, frozen=True):
+class EnumDecl(Struct, frozen=True, gc=False):
     name: str
     members: tuple[tuple[str, str], ...]
     """(name, name on the wire)"""
@@ -229,7 +229,7 @@ class Jitter(Enum):
     NONE = "none"
 
 
-class Retry(Struct, frozen=True):
+class Retry(Struct, frozen=True, gc=False):
     """`retries` counts repeats, not attempts; None is `forever`. The cap comes before the jitter.
 
     Delay before repeat n (from 1): min(cap, backoff * factor ** (n - 1)), then jitter.
@@ -246,13 +246,13 @@ class Retry(Struct, frozen=True):
     """Only for NONE: the reason given."""
 
 
-class RetryBudget(Struct, frozen=True):
+class RetryBudget(Struct, frozen=True, gc=False):
     percent: int
     window: Ms = 10_000
     per_operation: bool = False
 
 
-class Breaker(Struct, frozen=True):
+class Breaker(Struct, frozen=True, gc=False):
     percent: int
     calls: int
     window: Ms
@@ -262,20 +262,20 @@ class Breaker(Struct, frozen=True):
     per_operation: bool = False
 
 
-class Bulkhead(Struct, frozen=True):
+class Bulkhead(Struct, frozen=True, gc=False):
     limit: int
     queue: int = 0
     wait: Ms | None = None
     per_operation: bool = False
 
 
-class Rate(Struct, frozen=True):
+class Rate(Struct, frozen=True, gc=False):
     calls: int
     per: Ms
     per_operation: bool = False
 
 
-class Policy(Struct, frozen=True):
+class Policy(Struct, frozen=True, gc=False):
     """A policy, or several merged. None: the clause was not given anywhere."""
 
     timeout: Ms | None = None
@@ -300,30 +300,30 @@ RELENTLESS = Policy(
 # --- Services ----------------------------------------------------------------------------------
 
 
-class Header(Struct, frozen=True):
+class Header(Struct, frozen=True, gc=False):
     name: str
     env: str | None
     text: str | None
 
 
-class HttpBinding(Struct, frozen=True):
+class HttpBinding(Struct, frozen=True, gc=False):
     url: str
     env: str | None
     """An environment variable that overrides the URL."""
 
 
-class PythonBinding(Struct, frozen=True):
+class PythonBinding(Struct, frozen=True, gc=False):
     module: str
 
 
-class Param(Struct, frozen=True):
+class Param(Struct, frozen=True, gc=False):
     name: str
     type: Type
     wire: str
     span: Span
 
 
-class HttpRoute(Struct, frozen=True):
+class HttpRoute(Struct, frozen=True, gc=False):
     """`POST "/auths/{auth}/capture"`; `path` is the template as written."""
 
     method: str
@@ -331,13 +331,13 @@ class HttpRoute(Struct, frozen=True):
     span: Span
 
 
-class Rejection(Struct, frozen=True):
+class Rejection(Struct, frozen=True, gc=False):
     error: str
     status: int | None
     span: Span
 
 
-class Call(Struct, frozen=True):
+class Call(Struct, frozen=True, gc=False):
     """A call of an operation; one argument per parameter, in the operation's order.
 
     An argument that is None was left out (its parameter is optional).
@@ -353,7 +353,7 @@ class Call(Struct, frozen=True):
         return f"{self.service}.{self.operation}"
 
 
-class Promises(Struct, frozen=True):
+class Promises(Struct, frozen=True, gc=False):
     """What the service vouches for. Times in milliseconds."""
 
     keyed: bool = False
@@ -368,7 +368,7 @@ class Promises(Struct, frozen=True):
     lands_within: Ms | None = None
 
 
-class Operation(Struct, frozen=True):
+class Operation(Struct, frozen=True, gc=False):
     service: str
     name: str
     is_query: bool
@@ -398,7 +398,7 @@ class Operation(Struct, frozen=True):
         return self.is_query or self.promises.keyed or self.promises.idempotent
 
 
-class Service(Struct, frozen=True):
+class Service(Struct, frozen=True, gc=False):
     name: str
     binding: HttpBinding | PythonBinding | None
     headers: tuple[Header, ...]
@@ -413,7 +413,7 @@ class Service(Struct, frozen=True):
 # --- Sagas -------------------------------------------------------------------------------------
 
 
-class Escalation(Struct, frozen=True):
+class Escalation(Struct, frozen=True, gc=False):
     """`else escalate "team" [after D]`."""
 
     team: str
@@ -421,7 +421,7 @@ class Escalation(Struct, frozen=True):
     span: Span
 
 
-class Compensation(Struct, frozen=True):
+class Compensation(Struct, frozen=True, gc=False):
     """How a step is undone: `call` sees the saga's names, `key` and `result`.
 
     Where it came from the operation's default, the operation's parameters have been replaced by
@@ -435,11 +435,11 @@ class Compensation(Struct, frozen=True):
     escalate: Escalation | None
 
 
-class NoCompensation(Struct, frozen=True):
+class NoCompensation(Struct, frozen=True, gc=False):
     why: str
 
 
-class Step(Struct, frozen=True):
+class Step(Struct, frozen=True, gc=False):
     """`step [name =] Service.op(args) ...`"""
 
     path: str
@@ -461,7 +461,7 @@ class Step(Struct, frozen=True):
     """True where this step may run without a pivot having happened. Both may be true."""
 
 
-class ChildStep(Struct, frozen=True):
+class ChildStep(Struct, frozen=True, gc=False):
     """`step x = saga Other(args)`."""
 
     path: str
@@ -476,12 +476,12 @@ class ChildStep(Struct, frozen=True):
     span: Span
 
 
-class Parallel(Struct, frozen=True):
+class Parallel(Struct, frozen=True, gc=False):
     branches: tuple[Block, ...]
     span: Span
 
 
-class For(Struct, frozen=True):
+class For(Struct, frozen=True, gc=False):
     """`path` names the loop in keys. `binds`: names that are lists after the loop."""
 
     path: str
@@ -496,7 +496,7 @@ class For(Struct, frozen=True):
     span: Span
 
 
-class If(Struct, frozen=True):
+class If(Struct, frozen=True, gc=False):
     condition: Expr
     then: Block
     otherwise: Block
@@ -504,24 +504,24 @@ class If(Struct, frozen=True):
     span: Span
 
 
-class Let(Struct, frozen=True):
+class Let(Struct, frozen=True, gc=False):
     name: str
     value: Expr
     span: Span
 
 
-class Abort(Struct, frozen=True):
+class Abort(Struct, frozen=True, gc=False):
     error: str
     fields: tuple[tuple[str, Expr], ...]
     span: Span
 
 
-class Return(Struct, frozen=True):
+class Return(Struct, frozen=True, gc=False):
     value: Expr
     span: Span
 
 
-class Sleep(Struct, frozen=True):
+class Sleep(Struct, frozen=True, gc=False):
     """`sleep duration` or `sleep until datetime` (`until` says which)."""
 
     path: str
@@ -534,7 +534,7 @@ Otherwise = Abort | Escalation | None
 """What happens when a wait or poll runs out: abort, escalate, or go on with null."""
 
 
-class Wait(Struct, frozen=True):
+class Wait(Struct, frozen=True, gc=False):
     path: str
     name: str
     event: str
@@ -546,7 +546,7 @@ class Wait(Struct, frozen=True):
     span: Span
 
 
-class Poll(Struct, frozen=True):
+class Poll(Struct, frozen=True, gc=False):
     path: str
     name: str
     call: Call
@@ -560,7 +560,7 @@ class Poll(Struct, frozen=True):
     span: Span
 
 
-class Handler(Struct, frozen=True):
+class Handler(Struct, frozen=True, gc=False):
     """`on E, F [as e] { ... }`."""
 
     errors: tuple[str, ...]
@@ -569,7 +569,7 @@ class Handler(Struct, frozen=True):
     span: Span
 
 
-class Attempt(Struct, frozen=True):
+class Attempt(Struct, frozen=True, gc=False):
     path: str
     body: Block
     handlers: tuple[Handler, ...]
@@ -581,7 +581,7 @@ Statement = (
 )
 
 
-class Block(Struct, frozen=True):
+class Block(Struct, frozen=True, gc=False):
     """Statements one after the other.
 
     `exports`: names bound inside that stay visible after the enclosing statement, with their type
@@ -592,13 +592,13 @@ class Block(Struct, frozen=True):
     exports: tuple[tuple[str, Type], ...] = ()
 
 
-class WhenCompensated(Struct, frozen=True):
+class WhenCompensated(Struct, frozen=True, gc=False):
     binder: str | None
     body: Block
     span: Span
 
 
-class Saga(Struct, frozen=True):
+class Saga(Struct, frozen=True, gc=False):
     name: str
     params: tuple[Param, ...]
     result: Type
@@ -617,7 +617,7 @@ class Saga(Struct, frozen=True):
 # --- Scenarios ---------------------------------------------------------------------------------
 
 
-class Fault(Struct, frozen=True):
+class Fault(Struct, frozen=True, gc=False):
     """`when Service.op(args) KIND`, one fault.
 
     kind: `rejects` (error, fields), `returns` (value), `times out before effect`,
@@ -639,7 +639,7 @@ class Fault(Struct, frozen=True):
     span: Span = _NOWHERE
 
 
-class Send(Struct, frozen=True):
+class Send(Struct, frozen=True, gc=False):
     """`send Event(...) [after D]`."""
 
     event: str
@@ -648,12 +648,12 @@ class Send(Struct, frozen=True):
     span: Span
 
 
-class Cancel(Struct, frozen=True):
+class Cancel(Struct, frozen=True, gc=False):
     after: Ms
     span: Span
 
 
-class Expect(Struct, frozen=True):
+class Expect(Struct, frozen=True, gc=False):
     """kind: `completed` (value), `compensated` (error), `escalated` (operation), `count`
     (operation, count; 0 is never), `before` (operation, other), `effect` (operation, count),
     `nothing left`, `within` (after)."""
@@ -668,7 +668,7 @@ class Expect(Struct, frozen=True):
     span: Span = _NOWHERE
 
 
-class Scenario(Struct, frozen=True):
+class Scenario(Struct, frozen=True, gc=False):
     title: str
     saga: str
     args: tuple[Expr, ...]
@@ -683,7 +683,7 @@ class Scenario(Struct, frozen=True):
 # --- The whole ---------------------------------------------------------------------------------
 
 
-class Constant(Struct, frozen=True):
+class Constant(Struct, frozen=True, gc=False):
     """A top-level `let`."""
 
     name: str
@@ -693,7 +693,7 @@ class Constant(Struct, frozen=True):
     span: Span
 
 
-class Program(Struct, frozen=True):
+class Program(Struct, frozen=True, gc=False):
     """All declarations of a file and of what it imports. Mappings keep text order.
 
     `main`: the name of the file that was asked for (its sagas can be run without being named).

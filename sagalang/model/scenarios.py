@@ -105,6 +105,10 @@ def fault(context: Context, written: ast.Fault) -> p.Fault | None:
     if written.error is not None:
         allowed = [rejection.error for rejection in operation.rejects]
         if written.error.text not in allowed:
+            declared = context.find(written.error.text, written.error.span.file, ("error",))
+            if declared is None and written.error.text not in e.BUILT_IN_ERRORS:
+                context.unknown(written.error, ("error",), "an error")
+                return None
             context.report(
                 "impossible-fault",
                 written.error.span,
@@ -209,6 +213,8 @@ def _expect(context: Context, written: ast.Expect, saga: p.Saga) -> p.Expect | N
             declared = context.find(written.error.text, written.error.span.file, ("error",))
             if declared is None and written.error.text not in e.BUILT_IN_ERRORS:
                 context.unknown(written.error, ("error",), "an error")
+                return None
+            if context.doubtful:
                 return None
             context.report(
                 "impossible-expectation",

@@ -12,7 +12,7 @@ from sagalang.syntax import ast
 from sagalang.text import Span
 
 
-class Binding(Struct, frozen=True):
+class Binding(Struct, frozen=True, gc=False):
     """A local name. `path` and `loop`: of the step that bound it, for `key(name)`."""
 
     type: Type
@@ -23,7 +23,7 @@ class Binding(Struct, frozen=True):
     keyed: bool = False
 
 
-class Scope(Struct, frozen=True):
+class Scope(Struct, frozen=True, gc=False):
     """Immutable: a block works on its own copy.
 
     `maybe`: names bound on some paths only, with the place that binds them. `facts`: narrowed

@@ -339,7 +339,7 @@ def _check_route(
                 route.span,
                 f"the secret `{name}` would stand in the URL, where logs and proxies see it",
                 other=(param.span, "declared secret here"),
-                help="send it in the body of a POST, or in a header",
+                help="send it in the body of a POST",
             )
     if found.is_query and route.method != "GET" and route.method != "POST":
         context.report(

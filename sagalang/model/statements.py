@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from sagalang.model import errors as e
@@ -51,11 +52,26 @@ def block(
                 other=(written[index - 1].span, "the saga never goes on behind this"),
                 help="remove it",
             )
+            _mark_used(frame, tuple(written[index:]))
             break
         statement_made, flow = statement(frame, item, flow, region)
         if statement_made is not None:
             made.append(statement_made)
     return p.Block(tuple(made)), flow
+
+
+def _mark_used(frame: Frame, node: object) -> None:
+    """What stands in statements that never run is used all the same."""
+    if isinstance(node, tuple):
+        for part in node:
+            _mark_used(frame, part)
+    elif isinstance(node, ast.Name | ast.Reference):
+        name = node.text if isinstance(node, ast.Name) else node.name
+        frame.used.add(name)
+        frame.context.used.add(name)
+    elif isinstance(node, Struct):
+        for name in node.__struct_fields__:
+            _mark_used(frame, getattr(node, name))
 
 
 def statement(
@@ -180,7 +196,9 @@ def _return(
     value = typing.check(written.value, wanted, f"the result of `{frame.declaration.name.text}`")
     frame.done(typing)
     frame.bad_value(flow, region, value)
-    return p.Return(value, written.span), replace(flow, goes_on=False)
+    # A misplaced one goes on, so that what follows is not called unreachable as well.
+    goes_on = region.parallel is not None
+    return p.Return(value, written.span), replace(flow, goes_on=goes_on)
 
 
 def _sleep(frame: Frame, written: ast.Sleep, flow: Flow, region: Region) -> tuple[p.Sleep, Flow]:
@@ -261,6 +279,7 @@ def _poll(
             written.every.span,
             "the interval has to be more than 0 and fit into the time given",
             other=(written.within.span, "the time given"),
+            help="ask more often, or give it more time",
         )
     inner = flow.scope.bind(written.name.text, Binding(answer, written.name.span, "step"))
     typing = frame.typing(flow.with_scope(inner))
@@ -378,6 +397,7 @@ def _parallel(
     branches: list[p.Block] = []
     bound: dict[str, Binding] = {}
     goes_on = True
+    ends: list[Flow] = []
     if len(written.body.statements) < 2:
         frame.context.report(
             "misplaced-clause",
@@ -391,6 +411,7 @@ def _parallel(
         scope = replace(flow.scope, maybe={**flow.scope.maybe, **siblings})
         made, after = block(frame, items, flow.with_scope(scope), inside)
         goes_on = goes_on and after.goes_on
+        ends.append(after)
         new = {n: b for n, b in after.scope.names.items() if n not in flow.scope.names}
         for name, binding in new.items():
             if name in bound:
@@ -409,7 +430,7 @@ def _parallel(
         scope = scope.bind(name, binding)
     return (
         p.Parallel(tuple(branches), written.span),
-        replace(flow, scope=scope, goes_on=goes_on),
+        replace(_passed(flow, *ends), scope=scope, goes_on=goes_on),
     )
 
 
@@ -473,7 +494,12 @@ def _for(frame: Frame, written: ast.For, flow: Flow, region: Region) -> tuple[p.
         binds,
         written.span,
     )
-    return made, flow.with_scope(outside)
+    return made, _passed(flow, after).with_scope(outside)
+
+
+def _passed(flow: Flow, *inner: Flow) -> Flow:
+    """What follows a misplaced pivot is not before one; see `step`."""
+    return replace(flow, clean=flow.clean and all(a.clean for a in inner if a.goes_on))
 
 
 def _identity(frame: Frame, written: ast.Expr, flow: Flow, region: Region) -> p.Expr:
@@ -579,7 +605,7 @@ def _check_caught(
                 f"an `attempt` never catches `{name.text}`: it ends the whole saga",
                 help="to tell somebody, use `when compensated`",
             )
-        elif name.text not in raised:
+        elif name.text not in raised and not context.doubtful:
             context.report(
                 "needless-handler",
                 name.span,

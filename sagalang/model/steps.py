@@ -76,15 +76,17 @@ def step(
     """The typed step, and what is known behind it."""
     clauses = Clauses(frame, written)
     _check_clauses(frame, written, clauses, flow, region)
-    if written.pivot:
-        _check_pivot_place(frame, written.span, flow, region)
+    misplaced = written.pivot and _misplaced_pivot(frame, written.span, flow, region)
     if isinstance(written.target, ast.ChildCall):
         made: p.Step | p.ChildStep | None = _child(
             frame, written, written.target, clauses, flow, region
         )
     else:
         made = _call(frame, written, written.target, clauses, flow, region)
-    if written.pivot:
+    if misplaced:
+        # Neither the rules before the pivot nor those after it: where it belongs is not known.
+        flow = replace(flow, clean=False)
+    elif written.pivot:
         frame.pivots.append(written.span)
         flow = replace(flow, clean=False, past=True)
     if written.name is not None:
@@ -167,7 +169,7 @@ def _check_clauses(
             other=(clauses.best_effort.span, "because of this"),
             help="remove one of the two",
         )
-    elif not flow.clean and not region.guarded:
+    elif flow.past and not flow.clean and not region.guarded:
         report(
             "misplaced-clause",
             undo.span,
@@ -177,7 +179,7 @@ def _check_clauses(
         )
 
 
-def _check_pivot_place(frame: Frame, span: Span, flow: Flow, region: Region) -> None:
+def _misplaced_pivot(frame: Frame, span: Span, flow: Flow, region: Region) -> bool:
     report = frame.context.report
     if region.loop or region.parallel:
         where = "a loop" if region.loop else "a parallel part"
@@ -188,7 +190,8 @@ def _check_pivot_place(frame: Frame, span: Span, flow: Flow, region: Region) -> 
             other=((region.loop or region.parallel or span), f"{where} begins here"),
             help="put it behind, as a step of its own",
         )
-    elif flow.past and frame.pivots:
+        return True
+    if flow.past and frame.pivots:
         report(
             "second-pivot",
             span,
@@ -196,6 +199,7 @@ def _check_pivot_place(frame: Frame, span: Span, flow: Flow, region: Region) -> 
             other=(frame.pivots[0], "the first one"),
             help="only the first step without a way back is the pivot; make this a plain `step`",
         )
+    return False
 
 
 # --- calls -------------------------------------------------------------------------------------
@@ -229,7 +233,7 @@ def _call(
         )
     label = written.name.text if written.name else operation.label
     undone = (flow.clean or region.guarded) and not (
-        written.pivot or best_effort or operation.is_query
+        written.pivot or best_effort or operation.is_query or region.farewell
     )
     compensation = _compensation(frame, written, clauses, operation, call, flow) if undone else None
     resolute_part = (written.pivot or flow.past) and not best_effort
@@ -261,7 +265,7 @@ def _call(
 
 
 def _check_restated(frame: Frame, clause: ast.With, own: p.Policy, operation: p.Operation) -> None:
-    for name in SHARED:
+    for name in () if frame.context.doubtful else SHARED:
         mine, theirs = getattr(own, name), getattr(operation.policy, name)
         if mine is not None and mine != theirs:
             word = "retry budget" if name == "budget" else name

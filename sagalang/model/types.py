@@ -11,56 +11,56 @@ from typing import Final
 from msgspec import Struct
 
 
-class Primitive(Struct, frozen=True):
+class Primitive(Struct, frozen=True, gc=False):
     """`string int decimal bool duration datetime uuid json key`."""
 
     name: str
 
 
-class ListOf(Struct, frozen=True):
+class ListOf(Struct, frozen=True, gc=False):
     item: Type
 
 
-class MapOf(Struct, frozen=True):
+class MapOf(Struct, frozen=True, gc=False):
     """A map with string keys."""
 
     item: Type
 
 
-class Optional(Struct, frozen=True):
+class Optional(Struct, frozen=True, gc=False):
     """`T?`: a value or null. Never nested."""
 
     item: Type
 
 
-class Secret(Struct, frozen=True):
+class Secret(Struct, frozen=True, gc=False):
     """`secret T`: a value that must never be seen. Always outside `Optional`, never nested."""
 
     item: Type
 
 
-class RecordRef(Struct, frozen=True):
+class RecordRef(Struct, frozen=True, gc=False):
     """A declared record, or the fields of an error or event, by name."""
 
     name: str
 
 
-class EnumRef(Struct, frozen=True):
+class EnumRef(Struct, frozen=True, gc=False):
     name: str
 
 
-class InlineRecord(Struct, frozen=True):
+class InlineRecord(Struct, frozen=True, gc=False):
     """`{ a: T }` written in place: the result of an operation. Fields in text order."""
 
     fields: tuple[tuple[str, Type, str], ...]
     """(name, type, name on the wire)"""
 
 
-class Null(Struct, frozen=True):
+class Null(Struct, frozen=True, gc=False):
     """The type of `null`, and of a call that answers nothing."""
 
 
-class Unknown(Struct, frozen=True):
+class Unknown(Struct, frozen=True, gc=False):
     """The type of a poisoned expression: fits everything, so that one mistake is told once."""
 
 

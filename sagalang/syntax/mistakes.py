@@ -151,10 +151,10 @@ def _stray_character(found: _Found) -> Diagnostic | None:
 
 
 def _assignment_in_expression(found: _Found) -> Diagnostic | None:
-    if found.text == "=" and "AND" in found.accepts:
-        return _syntax(found, "`=` does not compare", "two values are compared with `==`")
     if found.text == "=" and "COLON" in found.accepts:
         return _syntax(found, "a name and its value are joined by `:`", "write `name: …`")
+    if found.text == "=" and "AND" in found.accepts:
+        return _syntax(found, "`=` does not compare", "two values are compared with `==`")
     return None
 
 
@@ -229,7 +229,8 @@ def _needs_a_keyword_word(found: _Found) -> Diagnostic | None:
 
 def _policy_outside(found: _Found) -> Diagnostic | None:
     words = ("timeout", "retry", "breaker", "bulkhead", "rate")
-    if found.text in words and "WITH" in found.accepts and "AND" not in found.accepts:
+    operation = "WITH" in found.accepts and "AND" not in found.accepts
+    if found.text in words and (operation or "STEP" in found.accepts):
         return _syntax(
             found,
             f"`{found.text}` stands in a policy",
