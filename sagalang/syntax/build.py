@@ -39,14 +39,20 @@ class BadText(Exception):  # noqa: N818 - not an error of ours, but of the text
 class Builder:
     """Builds the nodes of one piece of a file.
 
-    `docs`: doc text by the offset of what it belongs to. `parse_inner` parses the expression
+    `base`: the offset of the piece in the file; the trees' own offsets begin at 0. `docs`: doc
+    text by the offset of what it belongs to. `parse_inner` parses the expression
     between two offsets of the same file, for `"${...}"`.
     """
 
     def __init__(
-        self, file: str, docs: dict[int, str], parse_inner: Callable[[int, int], ast.Expr]
+        self,
+        file: str,
+        base: int,
+        docs: dict[int, str],
+        parse_inner: Callable[[int, int], ast.Expr],
     ) -> None:
-        self._file, self._docs, self._parse_inner = file, docs, parse_inner
+        self._file, self._base, self._docs = file, base, docs
+        self._parse_inner = parse_inner
         self._depth: dict[int, int] = {}
 
     def build(self, tree: Tree[Token]) -> Any:
@@ -69,13 +75,15 @@ class Builder:
                 stack[-1][1].append(made)
 
     def _at(self, meta: Meta) -> Span:
-        return Span(self._file, meta.start_pos, meta.end_pos)
+        base = self._base
+        return Span(self._file, base + meta.start_pos, base + meta.end_pos)
 
     def _token(self, token: Token) -> Span:
-        return Span(self._file, token.start_pos or 0, token.end_pos or 0)
+        base = self._base
+        return Span(self._file, base + (token.start_pos or 0), base + (token.end_pos or 0))
 
     def _doc(self, meta: Meta) -> str:
-        return self._docs.get(meta.start_pos, "")
+        return self._docs.get(self._base + meta.start_pos, "")
 
     def _nest(self, node: _E, *children: object) -> _E:
         """Keep count of nesting that brackets do not show, as in `not not not ...`."""
@@ -106,7 +114,7 @@ class Builder:
         return ast.Text("".join(parts), span)  # type: ignore[arg-type]
 
     def _string_parts(self, token: Token) -> list[str | ast.Expr]:
-        raw, base = str(token)[1:-1], (token.start_pos or 0) + 1
+        raw, base = str(token)[1:-1], self._token(token).start + 1
         parts: list[str | ast.Expr] = []
         for match in _STRING_PART.finditer(raw):
             code, escape, inner = match.groups()

@@ -65,9 +65,9 @@ class _Found(NamedTuple):
     """The last word or sign before the place."""
 
 
-def explain(source: Source, error: UnexpectedInput, end: int) -> Diagnostic:
-    """The diagnostic for a syntax error in a piece of `source` that ends at `end`."""
-    found = _found(source, error, end)
+def explain(source: Source, error: UnexpectedInput, base: int, end: int) -> Diagnostic:
+    """The diagnostic for a syntax error in the piece of `source` from `base` to `end`."""
+    found = _found(source, error, base, end)
     for rule in _RULES:
         diagnostic = rule(found)
         if diagnostic is not None:
@@ -75,7 +75,7 @@ def explain(source: Source, error: UnexpectedInput, end: int) -> Diagnostic:
     return _general(found)
 
 
-def _found(source: Source, error: UnexpectedInput, end: int) -> _Found:
+def _found(source: Source, error: UnexpectedInput, base: int, end: int) -> _Found:
     text = source.text
     accepts: frozenset[str] = frozenset()
     if isinstance(error, UnexpectedToken):
@@ -85,10 +85,10 @@ def _found(source: Source, error: UnexpectedInput, end: int) -> _Found:
             at = len(text[:end].rstrip())
             span = Span(source.name, max(at - 1, 0), max(at, 1))
             return _Found("$END", "", span, accepts, _word_before(text, at))
-        start = token.start_pos or 0
-        span = Span(source.name, start, token.end_pos or start + 1)
+        start = base + (token.start_pos or 0)
+        span = Span(source.name, start, base + (token.end_pos or 0))
         return _Found(token.type, str(token), span, accepts, _word_before(text, start))
-    start = error.pos_in_stream or 0
+    start = base + (error.pos_in_stream or 0)
     if isinstance(error, UnexpectedCharacters):
         accepts = frozenset(error.allowed or ())
     span = Span(source.name, start, start + 1)

@@ -6,7 +6,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from lark import TextSlice, UnexpectedInput, UnexpectedToken
+from lark import UnexpectedInput, UnexpectedToken
 from msgspec import Struct
 
 from sagalang.diagnostics import Diagnostic, diagnose
@@ -90,15 +90,15 @@ def _attempt(
     parser = _parser()
 
     def parse_inner(inner_start: int, inner_end: int) -> ast.Expr:
-        text = TextSlice(source.text, inner_start, inner_end)
         place = Span(source.name, inner_start - 2, min(inner_end + 1, end))
         if _COMMENT.search(text_of := source.text[inner_start:inner_end]):
             raise BadText("syntax-error", place, "no comment can stand in `${…}`", "remove it")
         try:
-            tree = parser.parse(text, start="expr")
+            tree = parser.parse(text_of, start="expr")
         except UnexpectedToken as error:
             if error.token.type != "$END":
-                raise
+                told = explain(source, error, inner_start, inner_end)
+                raise BadText(told.name, told.span, told.message, told.help or "") from None
             if not text_of.strip():
                 message, advice = "`${}` holds no value", 'write one, as in `"${order.id}"`'
             elif "{" in text_of:
@@ -107,17 +107,22 @@ def _attempt(
             else:
                 message, advice = "the value in this `${…}` is not complete", "complete it"
             raise BadText("syntax-error", place, message, advice) from None
-        inner: ast.Expr = builder.build(tree)
+        except UnexpectedInput as error:
+            told = explain(source, error, inner_start, inner_end)
+            raise BadText(told.name, told.span, told.message, told.help or "") from None
+        inner: ast.Expr = Builder(source.name, inner_start, docs, parse_inner).build(tree)
         return inner
 
-    builder = Builder(source.name, docs, parse_inner)
+    builder = Builder(source.name, start, docs, parse_inner)
     try:
-        return builder.build(parser.parse(TextSlice(source.text, start, end), start=rule))
+        # A copy of the piece, not a `TextSlice`: that counts the lines before it each time, which
+        # makes a long file quadratic.
+        return builder.build(parser.parse(source.text[start:end], start=rule))
     except UnexpectedInput as error:
-        problems.append(explain(source, error, end))
+        problems.append(explain(source, error, start, end))
         if isinstance(error, UnexpectedToken) and "$END" in (error.accepts or ()):
-            stop = error.token.start_pos
-            if stop is not None and start < stop < end:
+            stop = start + (error.token.start_pos or 0)
+            if start < stop < end:
                 return _attempt(source, start, stop, rule, docs, problems)
         return None
     except BadText as bad:

@@ -21,6 +21,7 @@ from sagalang.syntax import ast
 from sagalang.syntax.parse import parse
 from sagalang.text import Source, Span
 
+STDIN = "<stdin>"
 MAX_BYTES = 32 * 1024 * 1024
 MAX_CHAIN = 100
 
@@ -55,7 +56,9 @@ class _Files:
 
 def load(path: str) -> Loaded:
     """Read, parse and check a file. Its name in messages is the path as given."""
-    return _load(os.path.normpath(path) if path != "-" else path, read_text)
+    if path == "-":
+        return _load(STDIN, lambda name: read_text("-" if name == STDIN else name))
+    return _load(os.path.normpath(path), read_text)
 
 
 def load_text(text: str, name: str = "<text>", others: Mapping[str, str] | None = None) -> Loaded:
