@@ -168,6 +168,8 @@ class Kind(Enum):
     OK = "ok"
     REJECTED = "rejected"
     NOT_SENT = "not sent"
+    UNSENDABLE = "unsendable"
+    """Not sent, and never will be, however often it is tried."""
     UNKNOWN = "unknown"
     MISMATCH = "mismatch"
 
@@ -190,6 +192,7 @@ class Action(Enum):
 AFTER: Final[Mapping[tuple[Kind, Standing], Action]] = {
     **{(Kind.OK, standing): Action.FINISH for standing in Standing},
     **{(Kind.REJECTED, standing): Action.FINISH for standing in Standing},
+    **{(Kind.UNSENDABLE, standing): Action.FINISH for standing in Standing},
     (Kind.NOT_SENT, Standing.CLEAR): Action.REPEAT,
     (Kind.NOT_SENT, Standing.REPEATABLE): Action.REPEAT,
     (Kind.NOT_SENT, Standing.PROBED): Action.ASK,
@@ -211,6 +214,8 @@ def kind(outcome: Outcome) -> Kind:
             return Kind.OK
         case Rejected():
             return Kind.REJECTED
+        case NotSent(repeat=False):
+            return Kind.UNSENDABLE
         case NotSent():
             return Kind.NOT_SENT
         case Unknown(repeat=False):

@@ -80,10 +80,12 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """The call never left. `retry_after`: milliseconds the service asked us to wait."""
+    """The call never left. `retry_after`: milliseconds the service asked us to wait. `repeat` is
+    False for a call that cannot be sent at all, such as one with an empty part of its path."""
 
     error: Failure
     retry_after: int | None = None
+    repeat: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ import msgspec
 from sagalang.diagnostics.suggest import nearest
 from sagalang.machine.frozen import FrozenMap
 from sagalang.runtime.data import Members, field_name
+from sagalang.runtime.shapes import is_enum, is_record, record_fields
 
 Part = str | int | tuple[str]
 """A step of a path: a field, an index, or (in a tuple) the key of a map."""
@@ -188,8 +189,10 @@ def _reader(type_: Any, mode: Mode) -> Reader:
         return _list_reader(_reader(get_args(type_)[0], mode), mode)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return _map_reader(_reader(get_args(type_)[-1], mode))
-    if isinstance(type_, type) and issubclass(type_, msgspec.Struct):
+    if is_record(type_):
         return _record_reader(type_, mode)
+    if is_enum(type_):
+        return _enum_class_reader(type_, mode)
     if type_ is None or type_ is types.NoneType:
         return _nothing
     if type_ is Any:
@@ -346,6 +349,25 @@ def _enum_reader(members: Members, mode: Mode) -> Reader:
     return read_enum
 
 
+def _enum_class_reader(cls: type[Enum], mode: Mode) -> Reader:
+    by_wire: dict[str, Enum] = {member.value: member for member in cls}
+    if mode is Mode.PYTHON:
+        by_wire |= {field_name(member.name): member for member in cls}
+    expected = ", ".join(member.value for member in cls)
+
+    def read_enum(value: Any) -> Enum:
+        if mode is Mode.PYTHON and isinstance(value, Enum):
+            value = field_name(value.name)
+        if not isinstance(value, str):
+            raise _wrong("a string", value)
+        member = by_wire.get(value)
+        if member is None:
+            raise DecodeError(f"expected one of {expected}, got another string")
+        return member
+
+    return read_enum
+
+
 def _list_reader(item: Reader, mode: Mode) -> Reader:
     kinds: tuple[type, ...] = (list, tuple, set, frozenset) if mode is Mode.PYTHON else (list,)
 
@@ -386,13 +408,12 @@ def _map_reader(item: Reader) -> Reader:
 _MISSING: Final = object()
 
 
-def _record_reader(cls: type[msgspec.Struct], mode: Mode) -> Reader:
+def _record_reader(cls: type, mode: Mode) -> Reader:
     @lru_cache(maxsize=1)
-    def table() -> tuple[tuple[str, str, str, Reader, Any], ...]:
+    def table() -> tuple[tuple[str, str, str, Reader, bool], ...]:
         # Built at the first use and not before: a record may contain itself.
         return tuple(
-            (f.name, field_name(f.name), f.encode_name, _reader(f.type, mode), f.default)
-            for f in msgspec.structs.fields(cls)
+            (f.attr, f.name, f.wire, _reader(f.type, mode), f.optional) for f in record_fields(cls)
         )
 
     def read_record(value: Any) -> Any:
@@ -401,8 +422,11 @@ def _record_reader(cls: type[msgspec.Struct], mode: Mode) -> Reader:
         is_mapping = isinstance(value, Mapping)
         if not is_mapping and (mode is not Mode.PYTHON or _is_scalar(value)):
             raise _wrong("an object", value)
+        if mode is Mode.INPUT:
+            # Before anything is missed: a misspelt field is both unknown and missing.
+            refuse_unknown(value, [wire for _, _, wire, _, _ in table()])
         found = {}
-        for attr, name, wire, reader, default in table():
+        for attr, name, wire, reader, optional in table():
             if not is_mapping:
                 raw = getattr(value, attr, _MISSING)
             elif mode is Mode.PYTHON and name in value:
@@ -410,7 +434,7 @@ def _record_reader(cls: type[msgspec.Struct], mode: Mode) -> Reader:
             else:
                 raw = value.get(wire, _MISSING)
             if raw is _MISSING:
-                if default is msgspec.NODEFAULT:
+                if not optional:
                     raise DecodeError("this field is missing", wire)
                 continue
             try:
@@ -418,8 +442,6 @@ def _record_reader(cls: type[msgspec.Struct], mode: Mode) -> Reader:
             except DecodeError as error:
                 error.within(wire)
                 raise
-        if mode is Mode.INPUT:
-            refuse_unknown(value, [wire for _, _, wire, _, _ in table()])
         return cls(**found)
 
     return read_record
@@ -465,8 +487,10 @@ def _writer(type_: Any) -> Writer:
     if isinstance(origin, type) and issubclass(origin, Mapping):
         entry = _writer(get_args(type_)[-1])
         return lambda value: {name: entry(element) for name, element in value.items()}
-    if isinstance(type_, type) and issubclass(type_, msgspec.Struct):
+    if is_record(type_):
         return _record_writer(type_)
+    if is_enum(type_):
+        return lambda value: value.value
     if type_ is Decimal:
         return _finite
     if type_ is Any:
@@ -492,12 +516,11 @@ def _enum_writer(members: Members) -> Writer:
     return write_enum
 
 
-def _record_writer(cls: type[msgspec.Struct]) -> Writer:
+def _record_writer(cls: type) -> Writer:
     @lru_cache(maxsize=1)
     def table() -> tuple[tuple[str, str, Writer, bool], ...]:
         return tuple(
-            (f.name, f.encode_name, _writer(f.type), f.default is None)
-            for f in msgspec.structs.fields(cls)
+            (f.attr, f.wire, _writer(f.type), f.optional) for f in record_fields(cls)
         )
 
     def write_record(value: Any) -> dict[str, Any]:
@@ -516,7 +539,7 @@ def _write_json(value: Any) -> Any:
         return {name: _write_json(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_write_json(item) for item in value]
-    if isinstance(value, msgspec.Struct):
+    if is_record(type(value)):
         return _writer(type(value))(value)
     return _finite(value)
 

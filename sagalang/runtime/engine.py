@@ -326,6 +326,7 @@ _KIND = {
     calls.Kind.OK: "ok",
     calls.Kind.REJECTED: "rejected",
     calls.Kind.NOT_SENT: "not sent",
+    calls.Kind.UNSENDABLE: "not sent",
     calls.Kind.UNKNOWN: "unknown",
     calls.Kind.MISMATCH: "unknown",
 }

@@ -76,7 +76,8 @@ class HttpTransport:
         try:
             wire = write(request)
         except UnsendableError as error:
-            return NotSent(Failure(NOT_SENT, None, f"{where(contract)} was not sent: {error}"))
+            failure = Failure(NOT_SENT, None, f"{where(contract)} was not sent: {error}")
+            return NotSent(failure, repeat=False)
         return await self._send(request, self._services[contract.service], wire)
 
     async def aclose(self) -> None:

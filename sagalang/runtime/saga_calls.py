@@ -9,7 +9,16 @@ import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, TypeVar, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Final,
+    Generic,
+    ParamSpec,
+    TypeVar,
+    get_type_hints,
+)
 
 from sagalang.machine.calls import CallConfig
 from sagalang.machine.evaluate import milliseconds
@@ -133,8 +142,8 @@ def route(method: str, path: str) -> HttpRoute:
 class SagaDefinition(Generic[P, T]):
     """A saga that can be run: `run(PLACE_ORDER(order), engine=engine)`.
 
-    `id` gives a run's id from the saga's arguments. `wire`: the names of parameters in JSON, where
-    they differ from those of the function. `errors`: those it can end with.
+    `id` gives a run's id from the saga's arguments. `names`: those of parameters in the language,
+    where they differ from those of the function. `errors`: those it can end with.
     """
 
     def __init__(
@@ -149,7 +158,7 @@ class SagaDefinition(Generic[P, T]):
         when_compensated: Callable[Concatenate[Saga, SagaError, P], Coroutine[Any, Any, None]]
         | None = None,
         errors: tuple[type[SagaError], ...] = (),
-        wire: Mapping[str, str] | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.function = function
@@ -159,7 +168,7 @@ class SagaDefinition(Generic[P, T]):
         self.escalate = escalate
         self.when_compensated = when_compensated
         self.errors = errors
-        self._wire = dict(wire or {})
+        self._names = dict(names or {})
         self._signature = _without_first(inspect.signature(function))
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> SagaCall[T]:
@@ -168,6 +177,10 @@ class SagaDefinition(Generic[P, T]):
         bound.apply_defaults()
         return SagaCall(self, dict(bound.arguments))
 
+    def named(self, parameter: str) -> str:
+        """The name of a parameter in the language, and in JSON."""
+        return self._names.get(parameter, field_name(parameter))
+
     @property
     def params(self) -> tuple[tuple[str, str, Any, bool], ...]:
         """(parameter, its name in JSON, its type, whether it may be left out), in order."""
@@ -175,7 +188,7 @@ class SagaDefinition(Generic[P, T]):
         return tuple(
             (
                 name,
-                self._wire.get(name, field_name(name)),
+                self.named(name),
                 hints[name],
                 parameter.default is not inspect.Parameter.empty,
             )
@@ -202,4 +215,4 @@ class SagaCall(Generic[T_co]):
     @property
     def recorded(self) -> dict[str, Any]:
         """The arguments under the names they have in the language."""
-        return {field_name(name): value for name, value in self.args.items()}
+        return {self.definition.named(name): value for name, value in self.args.items()}

@@ -280,9 +280,7 @@ class Saga:
         otherwise: Escalate | None = None,
     ) -> Awaitable[Any]:
         """Ask until the answer meets `until`. If it does not in time: None, or people are told."""
-        return PollRequest(
-            self._place(path), call, until, every, within, policy, otherwise
-        )
+        return PollRequest(self._place(path), call, until, every, within, policy, otherwise)
 
     # --- Parts ---------------------------------------------------------------------------------
 
@@ -372,9 +370,7 @@ class Attempt:
 
     __slots__ = ("catches", "has_pivot", "place", "start", "strand", "undone")
 
-    def __init__(
-        self, place: Place, strand: Strand, catches: tuple[type[SagaError], ...]
-    ) -> None:
+    def __init__(self, place: Place, strand: Strand, catches: tuple[type[SagaError], ...]) -> None:
         self.place = place
         self.strand = strand
         self.catches = catches

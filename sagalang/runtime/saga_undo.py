@@ -227,9 +227,7 @@ class Undoing:
             self._driver.escalate(self._item(entry.place, failure, purpose))
             if entry.status in (Status.RUNNING, Status.RESOLVING):
                 self._stop_clock(entry)
-        return replace(
-            entry, status=Status.STUCK, failure=failure, purpose=purpose, overdue=False
-        )
+        return replace(entry, status=Status.STUCK, failure=failure, purpose=purpose, overdue=False)
 
     def stop_overdue(self, tree: Undo) -> Undo:
         """Interrupt what is escalated and still retrying, because nothing else can move."""

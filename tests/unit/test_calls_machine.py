@@ -414,3 +414,11 @@ def test_a_certain_no_is_never_claimed_while_an_attempt_is_in_doubt(
         assert config.is_query or config.keyed or config.idempotent
     assert ODD not in made[:-1] or played.probes
     assert all(isinstance(outcome, NotSent | Unknown) for outcome in made[:-1])
+
+
+def test_a_call_that_can_never_be_sent_is_not_tried_again() -> None:
+    config = replace(KEYED, retry=steady(retries=None))
+    state, _ = advance(config, start(0), Begin(), 0, 0.5)
+    unsendable = NotSent(Failure("NotSent"), repeat=False)
+    _, commands = advance(config, state, AttemptEnded(unsendable), 10, 0.5)
+    assert commands == (Done(unsendable, None),)
