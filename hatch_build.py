@@ -19,7 +19,13 @@ class TablesHook(BuildHookInterface[Any]):
             from sagalang.syntax import tables
         finally:
             sys.path.remove(str(root))
-        target = root / "sagalang" / "syntax" / "saga.tables"
+        target = self._target()
         grammar = (root / "grammar" / "saga.lark").read_text(encoding="utf-8")
         target.write_bytes(tables.build(grammar))
         build_data["artifacts"].append("sagalang/syntax/saga.tables")
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        self._target().unlink(missing_ok=True)  # a source tree makes its own
+
+    def _target(self) -> Path:
+        return Path(self.root) / "sagalang" / "syntax" / "saga.tables"

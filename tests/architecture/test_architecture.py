@@ -92,9 +92,11 @@ def test_tables_of_another_grammar_are_not_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(tables, "_HERE", tmp_path)  # no packaged tables here
     cache = tmp_path / "sagalang"
     cache.mkdir(mode=0o700)
     (cache / "saga.tables").write_bytes(b"\0" * 32 + b"not a pickle")
+    monkeypatch.setattr(tables, "grammar_path", lambda: ROOT / "grammar" / "saga.lark")
     parser = tables.load_parser()
     assert parser.parse("let a = 1", start="declaration") is not None
     assert (cache / "saga.tables").read_bytes()[:32] == tables.fingerprint(GRAMMAR)
@@ -104,9 +106,11 @@ def test_a_cache_that_others_may_write_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(tables, "_HERE", tmp_path)
     cache = tmp_path / "sagalang"
     cache.mkdir()
     cache.chmod(0o777)
+    monkeypatch.setattr(tables, "grammar_path", lambda: ROOT / "grammar" / "saga.lark")
     poison = tables.fingerprint(GRAMMAR) + b"cposix\nsystem\n(S'exit 1'\ntR."
     (cache / "saga.tables").write_bytes(poison)
     assert tables.load_parser().parse("let a = 1", start="declaration") is not None
