@@ -13,10 +13,10 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word the user most likely meant, or None.
 
     Never the word itself: it is known, and yet wrong at its place. A hit that differs only in
-    case wins; else the smallest edit distance up to a third of the word's length (at least 1),
-    as gleam does it.
+    case wins; else the smallest edit distance up to a third of the word's length (at least 1,
+    but 0 for a single letter), as gleam does it.
     """
-    limit = max(len(word) // 3, 1)
+    limit = max(len(word) // 3, 1) if len(word) > 1 else 0
     best: tuple[int, str] | None = None
     compared = 0
     for candidate in known:

@@ -223,7 +223,14 @@ class Typing:
             return
         if name in ("key", "result"):
             where = "in a compensation" if name == "result" else "in a compensation or a probe"
-            self.context.report("unknown-name", span, f"`{name}` means something only {where}")
+            self.context.report(
+                "unknown-name",
+                span,
+                f"`{name}` means something only {where}",
+                help="elsewhere write `key(name)` with the name of a step"
+                if name == "key"
+                else "elsewhere use the name that a step binds",
+            )
             return
         if self._told_kind(name, span) or self.context.incomplete:
             return
@@ -508,7 +515,8 @@ class Typing:
 
     def _absorb(self, inner: Typing) -> None:
         self.used |= inner.used
-        self._paths.update(inner._paths)
+        # What is narrowed inside an operand is not narrowed outside of it.
+        self._paths = {**inner._paths, **self._paths}
 
     # --- building values -----------------------------------------------------------------------
 

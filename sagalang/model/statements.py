@@ -598,7 +598,7 @@ def _check_caught(
                 other=(caught[name.text], "here"),
                 help="remove one of them",
             )
-        elif name.text in _NEVER_CAUGHT:
+        elif name.text in _NEVER_CAUGHT and name.text not in raised:
             context.report(
                 "needless-handler",
                 name.span,

@@ -353,8 +353,9 @@ def _check_step(
 def _missing_compensation(
     frame: Frame, written: ast.Step, operation: p.Operation, flow: Flow
 ) -> None:
-    if flow.clean and not flow.past:
-        message = f"nothing undoes `{operation.label}` if the saga fails later"
+    if flow.clean:
+        way = ", on the way that leads here without a pivot" if flow.past else ""
+        message = f"nothing undoes `{operation.label}` if the saga fails later{way}"
     else:
         message = f"nothing undoes `{operation.label}` if the `attempt` around it fails later"
     frame.context.report(
@@ -448,12 +449,16 @@ def step_errors(made: p.Step, operation: p.Operation) -> list[str]:
     if made.escalate is not None:
         return [e.NOT_DONE] if made.before_pivot else []
     found = [rejection.error for rejection in operation.rejects]
-    if made.pivot:
-        return [*found, e.NOT_SENT]
-    if not made.before_pivot:
-        return found
-    found += [e.TIMEOUT, e.UNAVAILABLE, e.CONTRACT_MISMATCH, e.NOT_SENT, e.THROTTLED]
     policy = made.policy
+    if made.pivot:
+        found.append(e.NOT_SENT)
+        if policy.retry is not None and policy.retry.retries is None and policy.total is None:
+            return found  # whatever may be sent later is sent again, for ever
+        found.append(e.THROTTLED)
+    elif not made.before_pivot:
+        return found
+    else:
+        found += [e.TIMEOUT, e.UNAVAILABLE, e.CONTRACT_MISMATCH, e.NOT_SENT, e.THROTTLED]
     if policy.breaker:
         found.append(e.CIRCUIT_OPEN)
     if policy.bulkhead:
