@@ -60,14 +60,14 @@ def _check(files: tuple[str, ...], style: str) -> tuple[int, set[str]]:
     if style != "full":
         return status, set(sources)
     if found:
-        first = found[0]
+        first = next((d for d in found if d.is_error), found[0])
         click.echo(f"{summary(found)}; more about the first: saga explain {first.code}")
     else:
         what = f"{len(names)} saga{'s' if len(names) != 1 else ''}: {', '.join(names)}"
         told = what if names else "no sagas in it"
         done = paint(GREEN, "ok", coloured(sys.stdout))
         click.echo(f"{done}  {' '.join(files)}  ({told})")
-        if names and len(files) == 1:
+        if names and len(files) == 1 and files[0] != "-":
             click.echo(f"next: saga run {files[0]} --mock")
     return status, set(sources)
 

@@ -24,6 +24,10 @@ class InputProblem(Exception):  # noqa: N818 - told to the user, not an error of
         self.advice = advice
 
 
+class EarlierRun(InputProblem):
+    """The services remember an earlier run of this id, and this one would begin to undo."""
+
+
 class TextProblem(Exception):  # noqa: N818
     """A `--fault` or `--send` that is not right; `sources` are all that the diagnostics name."""
 
@@ -120,6 +124,7 @@ def _without_input(program: p.Program, saga: p.Saga, values: Values, mock: bool)
     origins: list[str] = []
     for param in saga.params:
         fitting = [c for c in program.constants.values() if c.type == param.type]
+        fitting = [c for c in fitting if c.name == "sample"] or fitting
         if len(fitting) == 1:
             scope = constants_scope(program, values)
             args[param.name] = evaluate(fitting[0].value, scope)

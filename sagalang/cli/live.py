@@ -117,7 +117,7 @@ class Live:
                     row.state, row.until, row.note = "ended", entry.at, ""
                 return None
             case j.EventAccepted():
-                return self._add(Row(entry.event, "event", entry.at, entry.at, "accepted"))
+                return self._add(Row(entry.event, "event", entry.at, entry.at, "received"))
             case j.AbortBegan():
                 where = f" in {entry.place}" if entry.place != SAGA else ""
                 said = "undoing what was done"

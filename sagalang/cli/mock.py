@@ -117,6 +117,7 @@ async def _serve(
                 key = f"  {arrival.key}" if arrival.key else ""
                 click.echo(f"  {arrival.operation}{key}", err=True)
             seen = len(world.arrivals)
+    world.settle()
     click.echo("\n".join(["", *ledger_lines(loaded.program, world)]))
 
 

@@ -51,6 +51,7 @@ def data(
 ) -> dict[str, Any]:
     """Everything a machine may want to know of a run."""
     entries = [e for e in result.journal if isinstance(e, j.OutcomeRecorded)]
+    loose = _never_undone(program)
     made: dict[str, Any] = {
         "format_version": 1,
         "saga": saga.name,
@@ -63,6 +64,7 @@ def data(
                 "purpose": e.purpose.value,
                 "outcome": e.kind,
                 "error": e.error,
+                "detail": _detail(e),
                 "key": e.key,
             }
             for e in entries
@@ -76,9 +78,26 @@ def data(
                 "operation": item.label,
                 "purpose": item.purpose.value,
                 "error": item.failure.name,
+                "detail": item.failure.detail,
                 "team": item.team,
             }
             for item in result.owed
+        ],
+        "held_back": [
+            {"step": str(item.place), "operation": item.label} for item in result.held_back
+        ],
+        "kept": [
+            {"step": str(e.place), "operation": e.label}
+            for e in entries
+            if e.purpose is Purpose.STEP
+            and e.place.path in loose
+            and e.kind in ("ok", "unknown")
+            and not isinstance(result.outcome, m.Completed)
+        ],
+        "skipped": [
+            {"step": str(e.place), "operation": e.label, "error": e.error}
+            for e in entries
+            if loose.get(e.place.path) == "best effort" and e.kind != "ok"
         ],
     }
     if world is not None:
@@ -116,21 +135,44 @@ def ledger_lines(program: p.Program, world: FakeWorld) -> list[str]:
 
 def as_json(made: dict[str, Any]) -> str:
     """JSON text with exact decimals."""
+    import msgspec
+
     from sagalang.runtime.codec import dump
 
-    return json.dumps(json.loads(dump(made), parse_float=_Exact), ensure_ascii=False, indent=2)
+    return msgspec.json.format(dump(made), indent=2).decode()
 
 
-class _Exact(float):
-    """A number that is printed as it was written."""
+def _detail(entry: j.OutcomeRecorded) -> str:
+    return getattr(getattr(entry.value, "error", None), "detail", "")
 
-    def __new__(cls, text: str) -> _Exact:
-        made = super().__new__(cls, text)
-        made.text = text  # type: ignore[attr-defined]
-        return made
 
-    def __repr__(self) -> str:
-        return str(self.text)  # type: ignore[attr-defined]
+def _never_undone(program: p.Program) -> dict[str, str]:
+    """The steps that are never undone, by path: `best effort`, or the reason given."""
+    found: dict[str, str] = {}
+
+    def visit(block: p.Block) -> None:
+        for statement in block.statements:
+            match statement:
+                case p.Step(path=path, best_effort=True):
+                    found[path] = "best effort"
+                case p.Step(path=path, compensation=p.NoCompensation(why)):
+                    found[path] = why
+                case p.Parallel(branches):
+                    for branch in branches:
+                        visit(branch)
+                case p.For(body=body):
+                    visit(body)
+                case p.If(_, then, otherwise):
+                    visit(then)
+                    visit(otherwise)
+                case p.Attempt(_, body, handlers):
+                    visit(body)
+                    for handler in handlers:
+                        visit(handler.body)
+
+    for saga in program.sagas.values():
+        visit(saga.body)
+    return found
 
 
 def _ledger_args(
@@ -173,10 +215,21 @@ def full(
         lines.append(f"  value     {_one_line(outcome['value'])}")
     if made["compensated"]:
         lines.append(f"  undone    {', '.join(made['compensated'])}")
-    elif outcome["kind"] == "compensated":
+    elif outcome["kind"] == "compensated" and not made["kept"]:
         lines.append("  undone    nothing, because nothing had happened")
+    if made["kept"]:
+        kept = ", ".join(item["operation"] for item in made["kept"])
+        lines.append(f"  kept      {kept}: declared never to be undone")
+    lines += [
+        f"  skipped   {item['operation']} (best effort, {item['error']})"
+        for item in made["skipped"]
+    ]
     lines += _owed(made["owed"])
+    if made["held_back"]:
+        held = ", ".join(item["operation"] for item in made["held_back"])
+        lines.append(f"  then      {held}: held back until that is settled")
     if world is not None:
+        lines += _left(made, colour)
         lines += ["", *_ledger(made["ledger"], program)]
     return "\n".join(lines)
 
@@ -189,24 +242,62 @@ def _owed(owed: list[dict[str, Any]]) -> list[str]:
         what = f", which undoes {item['step']}" if item["purpose"] == "compensate" else ""
         team = f", for {item['team']}" if item["team"] else ""
         lines.append(f"  owed      {item['operation']}{what} ({item['error']}){team}")
+        if item["detail"]:
+            lines.append(f"            because {item['detail']}")
     return lines
+
+
+def _left(made: dict[str, Any], colour: bool) -> list[str]:
+    """Effects that are there although the saga was compensated. It takes a service without
+    `fences late` and a call that arrives too late; the checker warned of it."""
+    kept = {item["operation"] for item in made["kept"]}
+    left = [r for r in made["ledger"] if r["effect"] == "done" and r["operation"] not in kept]
+    if made["outcome"]["kind"] != "compensated" or not left:
+        return []
+    names = ", ".join(row["operation"] for row in left)
+    said = f"  LEFT      {names}: a late call took effect after it was undone"
+    return [paint(RED, said, colour), "            `fences late` on its compensation prevents this"]
 
 
 def _ledger(rows: list[dict[str, Any]], program: p.Program) -> list[str]:
     """What the services hold. Keys are shown whole: they are what one searches logs for."""
     if not rows:
         return ["ledger    empty: no service was reached"]
+    undoing = {
+        o.compensation.label
+        for s in program.services.values()
+        for o in s.operations.values()
+        if o.compensation is not None
+    }
     table = [("operation", "key", "effect", "calls")]
     for row in rows:
-        key = row["key"] or ""
-        undoes = _key_argument(program, row)
-        table.append((row["operation"], key or undoes, row["effect"], str(row["calls"])))
+        key = row["key"] or _key_argument(program, row)
+        # What an undoing call changed shows at the call that it undid.
+        effect = "-" if row["operation"] in undoing else row["effect"]
+        table.append((_called(row), key, effect, str(row["calls"])))
     widths = [max(len(line[i]) for line in table) for i in range(3)]
     out = ["ledger (what the services hold now)"]
     for line in table:
         cells = "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=False))
         out.append(f"  {cells}  {line[3]:>5}".rstrip())
     return out
+
+
+def _called(row: dict[str, Any]) -> str:
+    """`Payment.charge("o-1", 18.50)`: the call with its short arguments, secrets covered."""
+    from uuid import UUID
+
+    parts: list[str] = []
+    for value in row["args"].values():
+        text = _one_line(value)
+        try:
+            UUID(text.strip('"'))
+        except ValueError:
+            parts.append(text if len(text) <= _LONG else "…")
+    return f"{row['operation']}({', '.join(parts)})"
+
+
+_LONG = 16
 
 
 def _key_argument(program: p.Program, row: dict[str, Any]) -> str:

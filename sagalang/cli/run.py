@@ -7,8 +7,8 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sagalang.model import program as p
     from sagalang.runtime.engine import MemoryEngine
     from sagalang.runtime.fakes import FakeWorld
+    from sagalang.runtime.faults import PlannedFault
     from sagalang.runtime.transport import Transport
     from sagalang.runtime.values import Values
     from sagalang.workspace import Loaded
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--fault", "faults", multiple=True, metavar="FAULT", help="Let a fake fail.")
 @click.option("--send", "sends", multiple=True, metavar="EVENT", help="Send an event to the saga.")
 @click.option("--cancel-after", metavar="DURATION", help="Ask the saga to cancel, e.g. 500ms.")
+@click.option("--take-over", is_flag=True, help="Also undo what an earlier run of this id did.")
 @click.option("--latency", default="0", metavar="MS", help="How long fakes take: 20, or 10-50.")
 @click.option(
     "--format",
@@ -52,6 +54,7 @@ def command(
     faults: tuple[str, ...],
     sends: tuple[str, ...],
     cancel_after: str | None,
+    take_over: bool,
     latency: str,
     style: str,
 ) -> None:
@@ -65,7 +68,7 @@ def command(
 
     Exit status: 0 completed, 1 compensated or escalated, 2 could not run.
     """
-    from sagalang.cli.inputs import InputProblem, TextProblem
+    from sagalang.cli.inputs import EarlierRun, InputProblem, TextProblem
     from sagalang.cli.terminal import show_diagnostics, usage_error
     from sagalang.runtime.codec import DecodeError
     from sagalang.runtime.problems import ConnectProblem
@@ -74,7 +77,9 @@ def command(
         usage_error("real services cannot be told to fail", "--fault goes with --mock: fakes can")
     try:
         plan = _prepare(file, saga, given, new_id, mock, faults, sends, cancel_after, latency)
-        sys.exit(asyncio.run(_run(plan, style)))
+        sys.exit(asyncio.run(_run(plan, style, take_over)))
+    except EarlierRun as problem:
+        usage_error(str(problem), problem.advice)
     except InputProblem as problem:
         usage_error(str(problem), problem.advice)
     except DecodeError as problem:
@@ -97,10 +102,25 @@ class Plan:
     values: Values
     origin: str
     faults: list[p.Fault]
+    fault_texts: tuple[str, ...]
+    planned: list[PlannedFault]
     sends: list[p.Send]
     cancel_after: int | None
     latency: int | tuple[int, int]
     mock: bool
+    crashed: list[p.Fault] = field(default_factory=list)
+    """The crashes that happened."""
+
+    def struck(self) -> list[tuple[str, bool]]:
+        """Each `--fault` as it was written, and whether it happened."""
+        planned = iter(self.planned)
+        made = []
+        for text, fault in zip(self.fault_texts, self.faults, strict=True):
+            if fault.kind.startswith("crash"):
+                made.append((text, any(fault is one for one in self.crashed)))
+            else:
+                made.append((text, next(planned).struck))
+        return made
 
 
 def _prepare(
@@ -116,6 +136,7 @@ def _prepare(
 ) -> Plan:
     from sagalang.cli import inputs
     from sagalang.cli.terminal import show_diagnostics, summary
+    from sagalang.runtime.faults import plan as plan_faults
     from sagalang.runtime.values import Values
     from sagalang.workspace import load
 
@@ -128,14 +149,19 @@ def _prepare(
     saga = inputs.choose_saga(loaded, saga_name)
     values = Values(loaded.program)
     read = inputs.read_input(loaded, saga, given, values, mock=mock)
+    if new_id is not None and not new_id.strip():
+        raise inputs.InputProblem("an id cannot be empty", "for example --id o-2")
     args = inputs.with_id(saga, read.args, new_id, values) if new_id else read.args
+    wanted = inputs.read_faults(loaded, faults)
     return Plan(
         loaded,
         saga,
         args,
         values,
         read.origin,
-        inputs.read_faults(loaded, faults),
+        wanted,
+        faults,
+        plan_faults(loaded.program, values, wanted),
         inputs.read_sends(loaded, sends),
         parse_duration(cancel_after) if cancel_after else None,
         parse_latency(latency),
@@ -143,7 +169,7 @@ def _prepare(
     )
 
 
-async def _run(plan: Plan, style: str) -> int:
+async def _run(plan: Plan, style: str, take_over: bool) -> int:
     from sagalang.cli import report
     from sagalang.cli.live import Live
     from sagalang.cli.terminal import coloured, progress
@@ -157,8 +183,9 @@ async def _run(plan: Plan, style: str) -> int:
     async with _services(plan, remembered.append) as (transport, world):
         if not quiet:
             _introduce(plan, progress)
-        live = Live(quiet=quiet, waits=_wait_hints(plan.saga))
-        engine = MemoryEngine(clock, transport, _draw, live)
+        live = Live(quiet=quiet, waits=_wait_hints(plan.loaded.program, plan.saga))
+        guard = live if take_over else _guarded(plan, live, remembered)
+        engine = MemoryEngine(clock, transport, _draw, guard)
         began = interpret.begin(
             plan.loaded.program, plan.saga.name, plan.args, engine=engine, values=plan.values
         )
@@ -167,6 +194,8 @@ async def _run(plan: Plan, style: str) -> int:
         started = clock.now()
         result = await _watched(plan, began, engine, live)
         live.finish()
+        if world is not None:
+            world.settle()  # what is still under way arrives: the ledger shows how it ends
         if style == "json":
             click.echo(
                 report.as_json(
@@ -184,6 +213,8 @@ async def _run(plan: Plan, style: str) -> int:
                 took=clock.now() - started,
             )
             click.echo(text)
+            if plan.mock:
+                _say_unused(plan)
             if remembered:
                 _say_remembered(plan, result.saga_id, remembered[0])
             else:
@@ -207,6 +238,7 @@ async def _watched(plan: Plan, began: Run, engine: MemoryEngine, live: Live) -> 
     def interrupted() -> None:
         nonlocal asked
         if asked:
+            click.echo(f"\n{_as_it_is(engine.journal)}", err=True)
             raise KeyboardInterrupt
         asked = True
         click.echo(
@@ -250,16 +282,14 @@ async def _services(
         return
     from sagalang.runtime.fakes import FakeWorld
     from sagalang.runtime.faults import CRASHES
-    from sagalang.runtime.faults import plan as plan_faults
     from sagalang.runtime.mock_server import router_for_mock, serve
 
-    planned = plan_faults(program, plan.values, plan.faults)
-    world = FakeWorld(program, values=plan.values, faults=planned)
+    world = FakeWorld(program, values=plan.values, faults=plan.planned)
     crashes = [fault for fault in plan.faults if fault.kind in CRASHES]
     async with serve(world, 0, plan.latency) as mock:
         router: Transport = router_for_mock(mock, plan.latency)
         try:
-            yield (Crashing(router, crashes) if crashes else router), world
+            yield (Crashing(router, crashes, plan.crashed) if crashes else router), world
         finally:
             await router.aclose()
 
@@ -267,8 +297,9 @@ async def _services(
 class Crashing:
     """A transport that lets the orchestrator die before or after certain calls."""
 
-    def __init__(self, inner: Transport, faults: list[p.Fault]) -> None:
+    def __init__(self, inner: Transport, faults: list[p.Fault], crashed: list[p.Fault]) -> None:
         self._inner = inner
+        self._crashed = crashed
         self._left = {id(fault): fault.times for fault in faults}
         self._faults = faults
         self.engine: MemoryEngine | None = None
@@ -289,11 +320,31 @@ class Crashing:
             left = self._left[id(fault)]
             if fault.operation == label and left != 0:
                 self._left[id(fault)] = None if left is None else left - 1
+                self._crashed.append(fault)
                 return fault
         return None
 
     async def aclose(self) -> None:
         await self._inner.aclose()
+
+
+def _as_it_is(journal: Sequence[Any]) -> str:
+    """What a run that is given up in the middle leaves behind."""
+    from sagalang.machine.events import Purpose
+    from sagalang.runtime import journal as j
+
+    there: dict[Any, str] = {}
+    for entry in journal:
+        match entry:
+            case j.Intent(purpose=Purpose.STEP):
+                there[entry.place] = f"{entry.label} (nobody knows)"
+            case j.OutcomeRecorded(purpose=Purpose.STEP, kind="ok"):
+                there[entry.place] = entry.label
+            case j.OutcomeRecorded(purpose=Purpose.STEP, kind="rejected" | "not sent"):
+                there.pop(entry.place, None)
+            case j.OutcomeRecorded(purpose=Purpose.COMPENSATE, kind="ok"):
+                there.pop(entry.place, None)
+    return "left as it is: " + (", ".join(there.values()) or "nothing was done")
 
 
 def _introduce(plan: Plan, progress: Any) -> None:
@@ -320,8 +371,8 @@ def _not_yet(program: p.Program) -> list[str]:
     ]
 
 
-def _wait_hints(saga: p.Saga) -> dict[str, str]:
-    """For each wait: which event it needs."""
+def _wait_hints(program: p.Program, saga: p.Saga) -> dict[str, str]:
+    """For each wait: which event it needs, and how to send it."""
     from sagalang.model import program as p
 
     found: dict[str, str] = {}
@@ -330,7 +381,10 @@ def _wait_hints(saga: p.Saga) -> dict[str, str]:
         for statement in block.statements:
             match statement:
                 case p.Wait():
-                    found[statement.path] = f" for the event {statement.event}"
+                    fields = program.events[statement.event].fields
+                    shape = ", ".join(f"{field.name}: …" for field in fields)
+                    event = f"{statement.event}({shape})"
+                    found[statement.path] = f" for an event: --send '{event}'"
                 case p.Parallel():
                     for branch in statement.branches:
                         visit(branch)
@@ -348,16 +402,55 @@ def _wait_hints(saga: p.Saga) -> dict[str, str]:
     return found
 
 
-def _say_remembered(plan: Plan, saga_id: str, label: str) -> None:
-    """A key that a service met before: this id was run already, and repeats have no new effect."""
+def _guarded(plan: Plan, live: Live, remembered: list[str]) -> Callable[[Any], None]:
+    """The live view, and a stop before anything is undone that an earlier run may have completed.
+
+    The services answered from memory, so an earlier run of this id has been there; this version
+    keeps no journal that could tell whether it completed. Going on forwards is safe: nothing is
+    done twice. Undoing is not.
+    """
+    from sagalang.cli.inputs import EarlierRun
+    from sagalang.machine.events import Purpose
+    from sagalang.runtime import journal as j
+
+    def observe(entry: Any) -> None:
+        undoing = isinstance(entry, j.AbortBegan) or (
+            isinstance(entry, j.Intent) and entry.purpose is Purpose.COMPENSATE
+        )
+        if remembered and undoing:
+            saga_id = entry.saga_id
+            why = f" ({entry.error})" if isinstance(entry, j.AbortBegan) else ""
+            raise EarlierRun(
+                f"{saga_id} was run before ({remembered[0]} had seen its key), and this run cannot"
+                f" go on{why}; nothing was undone, because that run may have completed",
+                f"run another: --id {_next_id(saga_id)}; or, if that run never ended,"
+                " undo what it did: --take-over",
+            )
+        live(entry)
+
+    return observe
+
+
+def _next_id(saga_id: str) -> str:
     import re
 
     head, number = re.fullmatch(r"(.*?)(\d*)", saga_id, re.DOTALL).groups()  # type: ignore[union-attr]
-    other = f"{head}{int(number) + 1}" if number else f"{saga_id}-2"
+    return f"{head}{int(number) + 1}" if number else f"{saga_id}-2"
+
+
+def _say_remembered(plan: Plan, saga_id: str, label: str) -> None:
+    """A key that a service met before: this id was run already, and repeats have no new effect."""
     click.echo(
         f"\nnote: the services remember {saga_id} ({label} had seen its key), so nothing was done"
-        f" twice\nnext: saga run {plan.loaded.program.main} --id {other}"
+        f" twice\nnext: saga run {plan.loaded.program.main} --id {_next_id(saga_id)}"
     )
+
+
+def _say_unused(plan: Plan) -> None:
+    """Faults that no call met: without this, one believes to have tested them."""
+    for text, struck in plan.struck():
+        if not struck:
+            click.echo(f"\nnote: this fault never happened: {text}")
 
 
 def _next_command(plan: Plan, result: RunResult) -> None:

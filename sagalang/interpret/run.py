@@ -16,7 +16,16 @@ from sagalang.machine.definition import Definition
 from sagalang.machine.evaluate import Build
 from sagalang.machine.frozen import freeze
 from sagalang.machine.outcomes import Failure, Ok
-from sagalang.machine.saga import Phase, State, advance, define, open_items, saga_id, start
+from sagalang.machine.saga import (
+    Phase,
+    State,
+    advance,
+    define,
+    held_back,
+    open_items,
+    saga_id,
+    start,
+)
 from sagalang.model.program import Ms, Program
 from sagalang.model.types import RecordRef
 from sagalang.runtime import journal
@@ -45,6 +54,8 @@ class RunResult:
     outcome: m.SagaOutcome
     journal: tuple[journal.Entry, ...]
     owed: tuple[m.OpenItem, ...]
+    held_back: tuple[m.OpenItem, ...] = ()
+    """Compensations that will run once a person has settled what is owed."""
 
 
 def build(values: Values) -> Build:
@@ -120,7 +131,8 @@ class Run:
         if isinstance(self.engine, MemoryEngine):
             entries = self.engine.journal
         owed = open_items(self.definition, self.state)
-        return RunResult(self.saga_id, self.state.outcome, tuple(entries), owed)
+        held = held_back(self.definition, self.state)
+        return RunResult(self.saga_id, self.state.outcome, tuple(entries), owed, held)
 
     async def _to_the_end(self, sends: Sequence[Send], cancel_after: Ms | None) -> m.SagaOutcome:
         now = self.session.now()

@@ -285,5 +285,20 @@ def open_items(turn: Turn, tree: Undo) -> tuple[OpenItem, ...]:
     )
 
 
+def held_back(turn: Turn, tree: Undo) -> tuple[OpenItem, ...]:
+    """Compensations that wait for one a person must settle, in text order."""
+    if not any(entry.status is Status.STUCK for entry in entries(tree)):
+        return ()
+    return tuple(
+        turn.item(entry.place, Failure(HELD_BACK), Purpose.COMPENSATE, "")
+        for entry in entries(tree)
+        if entry.status is Status.OWED
+    )
+
+
+HELD_BACK = "HeldBack"
+"""Not an error: the compensation's turn has not come."""
+
+
 def _error(outcome: Outcome) -> Failure:
     return Failure(NOT_DONE) if isinstance(outcome, Ok) else outcome.error

@@ -142,6 +142,13 @@ def open_items(definition: Definition, state: State) -> tuple[OpenItem, ...]:
     return found
 
 
+def held_back(definition: Definition, state: State) -> tuple[OpenItem, ...]:
+    """The compensations that are still to come once a person has settled the open items."""
+    if state.phase is Phase.FORWARD:
+        return ()
+    return backward.held_back(_turn(definition, state, 0), state.tree)
+
+
 # --- Inside ------------------------------------------------------------------------------------
 
 

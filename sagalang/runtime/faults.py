@@ -26,6 +26,7 @@ class PlannedFault:
     value: Any = None
     after: Ms = 0
     remaining: int | None = 1
+    struck: bool = False
 
     def strikes(self, operation: str, args: tuple[Any, ...]) -> bool:
         """Whether this call is meant, and the fault is not used up."""
@@ -36,6 +37,7 @@ class PlannedFault:
         )
 
     def use(self) -> None:
+        self.struck = True
         if self.remaining is not None:
             self.remaining -= 1
 

@@ -42,8 +42,11 @@ def saga(
 def ledger(result: subprocess.CompletedProcess[str]) -> dict[str, tuple[str, str]]:
     """Operation to (key column, effect), from the printed ledger."""
     lines = result.stdout.partition("ledger")[2].splitlines()[2:]
-    rows = [re.split(r"\s{2,}", line.strip()) for line in lines]
-    return {row[0]: ("", row[1]) if len(row) == 3 else (row[1], row[2]) for row in rows}
+    rows = [re.split(r"\s{2,}", line.strip()) for line in lines if line.startswith("  ")]
+    return {
+        row[0].partition("(")[0]: ("", row[1]) if len(row) == 3 else (row[1], row[2])
+        for row in rows
+    }
 
 
 # --- check -------------------------------------------------------------------------------------
@@ -339,6 +342,48 @@ def test_wrong_options_are_told_plainly_and_exit_2(arguments: tuple[str, str], s
     assert "Traceback" not in result.stderr
 
 
+def test_fault_that_no_call_meets_is_named() -> None:
+    unused = "Inventory.release unavailable"
+    result = saga("run", ORDER, "--mock", "--fault", unused)
+    assert f"note: this fault never happened: {unused}" in result.stdout
+    used = saga("run", ORDER, "--mock", "--fault", "Payment.charge unavailable")
+    assert "never happened" not in used.stdout
+
+
+def test_best_effort_that_failed_is_named_in_the_end() -> None:
+    fault = "Notification.receipt unavailable, always"
+    result = saga("run", SHOP, "--mock", "--fault", fault, timeout=120)
+    assert result.returncode == 0
+    assert "skipped   Notification.receipt (best effort, Unavailable)" in result.stdout
+
+
+def test_late_call_after_an_unfenced_compensation_is_not_hidden(tmp_path: Path) -> None:
+    text = (ROOT / ORDER).read_text().replace("absent ok, fences late", "absent ok")
+    (tmp_path / "a.saga").write_text(text)
+    fault = "Payment.charge arrives late after 60s, always"
+    result = saga("run", "a.saga", "--mock", "--fault", fault, cwd=tmp_path)
+    assert result.returncode == 1
+    assert "LEFT      Payment.charge" in result.stdout
+    assert ledger(result)["Payment.charge"][1] == "done"
+
+
+def test_escalated_compensation_names_those_it_holds_back(tmp_path: Path) -> None:
+    text = (ROOT / ORDER).read_text()
+    text = text.replace(
+        "  id order.id\n", '  id order.id\n  compensate with once_more else escalate "ops"\n'
+    )
+    text += "policy once_more { timeout 200ms retry 1 times backoff 20ms jitter full }\n"
+    (tmp_path / "a.saga").write_text(text)
+    faults = ("Inventory.reserve rejects OutOfStock", "Payment.refund unavailable, always")
+    options = [option for fault in faults for option in ("--fault", fault)]
+    result = saga("run", "a.saga", "--mock", *options, cwd=tmp_path)
+    assert result.returncode == 1
+    assert "owed      Payment.refund, which undoes Payment.charge (Unavailable), for ops" in (
+        result.stdout
+    )
+    assert "then      Orders.fail: held back until that is settled" in result.stdout
+
+
 def test_fault_without_mock_is_refused() -> None:
     result = saga("run", ORDER, "--fault", "Inventory.reserve rejects OutOfStock")
     assert result.returncode == 2
@@ -448,7 +493,7 @@ def test_mock_serves_until_interrupted_and_shows_what_it_holds() -> None:
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=20)
     assert process.returncode == 0
-    assert re.search(r"Payment\.charge +\S+ +done +2", out)
+    assert re.search(r'Payment\.charge\("o-1", 18\.50\) +\S+ +done +2', out)
 
 
 def test_mock_on_a_taken_port_says_so(tmp_path: Path) -> None:

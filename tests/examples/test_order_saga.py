@@ -98,11 +98,25 @@ def test_same_id_with_other_input_never_breaks_a_finished_order(tmp_path: Path) 
     run(tmp_path)
     other = '{"id": "o-1", "sku": "tea", "qty": 5, "amount": 99}'
     made = run(tmp_path, "--input", other)
-    assert made["status"] == 1
-    assert made["out"].startswith("escalated")
-    assert "owed      Orders.fail, which undoes Orders.create (ContractMismatch)" in made["out"]
+    assert made["status"] == 2
+    assert "o-1 was run before" in made["err"]
+    assert "nothing was undone" in made["err"]
     assert [order["status"] for order in made["ORDERS"]["orders"]] == ["CONFIRMED"]
     assert len(made["PAYMENT"]["charges"]) == 1
+
+
+def test_a_second_run_that_fails_undoes_nothing_of_the_first_unless_told_to(
+    tmp_path: Path,
+) -> None:
+    first = run(tmp_path, stock="tea=0,cup=5")
+    assert first["status"] == 1
+    again = run(tmp_path)
+    assert again["status"] == 2
+    assert "--take-over" in again["err"]
+    assert again["ORDERS"] == first["ORDERS"]
+    taken = run(tmp_path, "--take-over")
+    assert taken["status"] == 1
+    assert taken["out"].startswith("compensated")
 
 
 @pytest.mark.parametrize("mock", [False, True])

@@ -1,0 +1,152 @@
+"""Money never goes missing: every saga of the corpus and of the examples, every single fault.
+
+Each saga runs in simulated time on fakes that keep exactly the promises of their contracts, once
+without a fault and once for every operation and every kind of fault, struck once and many times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sagalang.interpret.run import run
+from sagalang.machine.evaluate import Build, Scope, evaluate
+from sagalang.machine.events import Compensated, Completed, Escalated
+from sagalang.model import program as p
+from sagalang.runtime.clock import SimulatedClock, simulated
+from sagalang.runtime.engine import MemoryEngine
+from sagalang.runtime.fake_transport import FakeTransport
+from sagalang.runtime.fake_values import Inventor
+from sagalang.runtime.fakes import FakeWorld
+from sagalang.runtime.faults import PlannedFault
+from sagalang.runtime.values import Values
+from sagalang.workspace import load
+
+ROOT = Path(__file__).parents[1]
+FILES = [
+    *sorted((ROOT / "tests" / "corpus" / "correct").glob("*.saga")),
+    ROOT / "examples" / "order" / "order.saga",
+    ROOT / "examples" / "shop" / "shop.saga",
+]
+LATE = 1_000
+MANY = 12
+"""Enough for every policy that gives up to give up; one that never does goes on after it."""
+KINDS = (
+    "times out before effect",
+    "times out after effect",
+    "unavailable",
+    "arrives late",
+    "duplicated",
+)
+
+
+def sagas() -> Iterator[tuple[str, p.Program, p.Saga]]:
+    for file in FILES:
+        program = load(str(file)).program
+        for saga in program.sagas.values():
+            if saga.id is not None:
+                yield f"{file.stem}-{saga.name}", program, saga
+
+
+ALL = list(sagas())
+
+
+def inputs(program: p.Program, saga: p.Saga, values: Values) -> dict[str, Any]:
+    build = Build(values.make, values.get, values.convert, values.update)
+    scope = Scope(names={}, build=build, constants=program.constants)
+    made: dict[str, Any] = {}
+    for param in saga.params:
+        samples = [c for c in program.constants.values() if c.type == param.type]
+        if samples:
+            made[param.name] = evaluate(samples[0].value, scope)
+        else:
+            made[param.name] = Inventor(program, values, 0).value(param.type, param.name, 1)
+    return made
+
+
+def faults(program: p.Program, values: Values) -> Iterator[PlannedFault | None]:
+    yield None
+    for service in program.services.values():
+        for operation in service.operations.values():
+            for times in (1, MANY):
+                for kind in KINDS:
+                    yield PlannedFault(kind, operation.label, after=LATE, remaining=times)
+                for rejection in operation.rejects:
+                    yield PlannedFault(
+                        "rejects", operation.label, error=rejection.error, remaining=times
+                    )
+
+
+def not_undone(program: p.Program) -> set[str]:
+    """Operations that some step calls without a compensation: best effort, or `none "why"`."""
+    found: set[str] = set()
+
+    def visit(block: p.Block) -> None:
+        for statement in block.statements:
+            match statement:
+                case p.Step():
+                    if statement.best_effort or not isinstance(
+                        statement.compensation, p.Compensation
+                    ):
+                        found.add(statement.call.label)
+                case p.Parallel():
+                    for branch in statement.branches:
+                        visit(branch)
+                case p.For():
+                    visit(statement.body)
+                case p.If():
+                    visit(statement.then)
+                    visit(statement.otherwise)
+                case p.Attempt():
+                    visit(statement.body)
+                    for handler in statement.handlers:
+                        visit(handler.body)
+
+    for saga in program.sagas.values():
+        visit(saga.body)
+        if saga.when_compensated:
+            visit(saga.when_compensated.body)
+    return found
+
+
+@pytest.mark.parametrize(("program", "saga"), [c[1:] for c in ALL], ids=[c[0] for c in ALL])
+def test_no_single_fault_lets_an_effect_be_forgotten_or_done_twice(
+    program: p.Program, saga: p.Saga
+) -> None:
+    values = Values(program)
+    args = inputs(program, saga, values)
+    exempt = not_undone(program)
+    seen: set[str] = set()
+    for fault in faults(program, values):
+        told = f"{fault.kind} {fault.operation} {fault.remaining}" if fault else "no fault"
+        world = FakeWorld(program, values=values, faults=[fault] if fault else [])
+
+        async def main(clock: SimulatedClock, world: FakeWorld = world) -> Any:
+            engine = MemoryEngine(clock, FakeTransport(world, clock), lambda: 0.5)
+            return await run(program, saga.name, args, engine=engine, values=values)
+
+        result = simulated(main)
+        world.settle()
+        left = [e for e in world.left() if e.operation not in exempt]
+        doubled = [
+            e
+            for e in world.left()
+            if e.key is not None
+            and sum((o.operation, o.key) == (e.operation, e.key) for o in world.left()) > 1
+        ]
+        assert not doubled, f"{told}: done twice: {doubled[0].operation}"
+        match result.outcome:
+            case Completed():
+                assert not result.owed, told
+                seen.add("completed")
+            case Compensated():
+                assert not left, f"{told}: {left[0].operation} is left"
+                assert not result.owed, told
+                seen.add("compensated")
+            case Escalated():
+                assert result.owed, f"{told}: escalated, and nothing is said to be owed"
+                seen.add("escalated")
+    assert len(seen) > 1, f"all faults end alike: {seen}"
