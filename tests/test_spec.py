@@ -53,9 +53,7 @@ def cases_of(page: Path) -> list[Case]:
         expected = None
         if following is not None and following.group(1) == "text":
             expected = following.group(2).rstrip("\n")
-        here = tuple(
-            (name, text) for name, (section, text) in files.items() if section == heading
-        )
+        here = tuple((name, text) for name, (section, text) in files.items() if section == heading)
         made.append(Case(page, line, heading, text, expected, here))
         named = re.match(r"// file: (\S+)\n", text)
         if named:

@@ -294,7 +294,7 @@ def _called(row: dict[str, Any]) -> str:
             UUID(text.strip('"'))
         except ValueError:
             parts.append(text if len(text) <= _LONG else "…")
-    return f"{row['operation']}({', '.join(parts)})"
+    return f"{row['operation']}({', '.join(parts)})" if parts else row["operation"]
 
 
 _LONG = 16

@@ -1,0 +1,8 @@
+"""Compiles sagas to Python: typed program, view models, templates, files as data.
+
+Invariant: imports nothing above the model and the runtime; writes no file.
+"""
+
+from sagalang.compile.generate import Compiled, GeneratedFile, NotCompilable, compile_program
+
+__all__ = ["Compiled", "GeneratedFile", "NotCompilable", "compile_program"]

@@ -75,6 +75,7 @@ CODES: Final[tuple[Code, ...]] = (
     Code("SG318", "misplaced-return", _E, "a return where it cannot stand"),
     Code("SG319", "unserved-operation", _E, "an operation that its binding cannot call"),
     Code("SG320", "too-many-participants", _W, "a choreography of more than three services"),
+    Code("SG321", "best-effort-kept", _W, "a best effort step that could be undone is not"),
     # 4 policies
     Code("SG401", "fixed-interval-retry", _E, "retries that synchronise all clients"),
     Code("SG402", "endless-retry", _E, "retrying for ever before the pivot"),
@@ -94,7 +95,8 @@ BY_CODE: Final = {code.code: code for code in CODES}
 
 def find(word: str) -> Code | None:
     """The code a user means by `SG301`, `sg301` or `missing-compensation`."""
-    return BY_CODE.get(word.upper()) or BY_NAME.get(word.lower())
+    code = word.upper().removeprefix("SG")
+    return BY_CODE.get(f"SG{code}") or BY_NAME.get(word.lower())
 
 
 @cache

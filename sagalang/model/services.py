@@ -6,6 +6,7 @@ Two passes: first every operation by itself, then what refers to other operation
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec.structs import replace
@@ -24,6 +25,7 @@ from sagalang.syntax import ast
 from sagalang.text import Span
 
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
+_COLON_SEGMENT: Final = re.compile(r"(?:/|[?&=])(:[^\W\d]\w*)")
 _WITHOUT_BODY: Final = ("GET", "DELETE")
 
 
@@ -316,6 +318,15 @@ def _check_route(
             "this is not a path",
             help='it begins with `/`, and takes parameters in braces: `"/orders/{id}"`',
         )
+    colon = _COLON_SEGMENT.search(route.path)
+    if colon is not None:
+        start = route.span.start + 1 + colon.start(1)
+        context.report(
+            "bad-literal",
+            Span(route.span.file, start, start + len(colon.group(1))),
+            f"parameters stand in braces, and `{colon.group(1)}` would be sent as it is",
+            help=f"write `{{{colon.group(1)[1:]}}}`",
+        )
     in_url: set[str] = set()
     for match in _PLACEHOLDER.finditer(route.path):
         name = match.group(1)
@@ -325,7 +336,7 @@ def _check_route(
                 "unknown-name",
                 Span(route.span.file, start, start + len(match.group())),
                 f"`{made.label}` has no parameter `{name}`",
-                help=hint(name, names) or "the parameters stand in `( )` behind the name",
+                help=hint(name, names) or _parameters(names),
             )
             continue
         in_url.add(name)
@@ -349,6 +360,13 @@ def _check_route(
             help="use GET, or make it a `command`",
         )
     _check_statuses(context, made)
+
+
+def _parameters(names: Mapping[str, p.Param]) -> str:
+    if not names:
+        return "it has none yet; the parameters stand in `( )` behind the name"
+    shown = ", ".join(f"`{name}`" for name in names)
+    return f"its parameter is {shown}" if len(names) == 1 else f"its parameters are {shown}"
 
 
 def _check_statuses(context: Context, made: p.Operation) -> None:
@@ -382,12 +400,16 @@ def _link(context: Context, name: str, found: ast.ServiceDecl) -> None:
         for clause in item.clauses:
             if isinstance(clause, ast.CompensateBy) and operation.compensation is None:
                 call = _default_call(context, operation, clause.call, is_probe=False)
-                if call is not None:
+                if call is None:
+                    context.poisoned.add(operation.label)
+                else:
                     operation = replace(operation, compensation=call)
                     check_compensation(context, operation, call, clause.span)
             elif isinstance(clause, ast.ProbeBy) and operation.probe is None:
                 call = _default_call(context, operation, clause.call, is_probe=True)
-                if call is not None:
+                if call is None:
+                    context.poisoned.add(operation.label)
+                else:
                     operation = replace(operation, probe=call)
                     _check_probe(context, operation, call, clause.span)
         operations[item.name.text] = operation

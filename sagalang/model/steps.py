@@ -330,12 +330,18 @@ def _check_step(
     flow: Flow,
     region: Region,
 ) -> None:
+    # Where a compensation or a probe could not be read, it may be the one that is missed here.
+    known = operation.label not in frame.context.poisoned
     if made.pivot:
-        _check_pivot(frame, written, made, operation)
+        if known:
+            _check_pivot(frame, written, made, operation)
         return
     if undone and made.compensation is None:
-        _missing_compensation(frame, written, operation, flow)
-    elif not operation.is_query and not made.best_effort:
+        if known:
+            _missing_compensation(frame, written, operation, flow)
+    elif made.best_effort:
+        _check_best_effort(frame, written, operation, flow, region)
+    elif known and not operation.is_query:
         _check_resolvable(frame, written, made, operation, flow)
     if flow.past and not made.best_effort:
         _check_rejections(frame, written, made, operation, region)
@@ -348,6 +354,24 @@ def _check_step(
             "this step may be retried for ever, and until it ends nothing is undone",
             help="give the saga a `deadline`, or the policy a `timeout … total …`",
         )
+
+
+def _check_best_effort(
+    frame: Frame, written: ast.Step, operation: p.Operation, flow: Flow, region: Region
+) -> None:
+    """`best effort` drops the compensation too, and who writes it may not mean that."""
+    declared = operation.compensation
+    if declared is None or region.farewell or not (flow.clean or region.guarded):
+        return
+    clause = next(c for c in written.clauses if isinstance(c, ast.BestEffort))
+    frame.context.report(
+        "best-effort-kept",
+        clause.span,
+        f"`{operation.label}` declares a compensation, but a `best effort` step is never undone",
+        other=(declared.span, "its compensation"),
+        help="leave `best effort` out, and catch its failure by `attempt { … } on Error { … }`;"
+        ' if it may stay, put `// saga: allow(best-effort-kept) "why"` above',
+    )
 
 
 def _missing_compensation(

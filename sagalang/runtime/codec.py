@@ -519,9 +519,7 @@ def _enum_writer(members: Members) -> Writer:
 def _record_writer(cls: type) -> Writer:
     @lru_cache(maxsize=1)
     def table() -> tuple[tuple[str, str, Writer, bool], ...]:
-        return tuple(
-            (f.attr, f.wire, _writer(f.type), f.optional) for f in record_fields(cls)
-        )
+        return tuple((f.attr, f.wire, _writer(f.type), f.optional) for f in record_fields(cls))
 
     def write_record(value: Any) -> dict[str, Any]:
         found = {}
@@ -540,7 +538,8 @@ def _write_json(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_write_json(item) for item in value]
     if is_record(type(value)):
-        return _writer(type(value))(value)
+        kind: Any = type(value)
+        return _writer(kind)(value)
     return _finite(value)
 
 

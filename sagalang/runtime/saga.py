@@ -60,14 +60,16 @@ from sagalang.runtime.saga_errors import (
     Unavailable,
     error_name,
     exception,
+    translated,
 )
+from sagalang.runtime.saga_leaves import event_name
 from sagalang.runtime.saga_run import Run as _Run
-from sagalang.runtime.saga_run import event_name
 from sagalang.runtime.saga_scope import Saga
 from sagalang.runtime.saga_services import Header, Service, connect, http, python
 from sagalang.runtime.saga_values import (
     ErrorName,
     divide,
+    exactly,
     item,
     largest,
     make_map,
@@ -121,6 +123,7 @@ __all__ = [
     "divide",
     "error_name",
     "event_id",
+    "exactly",
     "http",
     "item",
     "largest",
@@ -311,9 +314,16 @@ def begin(call: SagaCall[T], *, engine: Engine, saga_id: str | None = None) -> R
 
 
 def _own_id(call: SagaCall[Any]) -> str:
-    if call.definition.id is None:
+    give = call.definition.id
+    if give is None:
         raise ValueError(f"saga {call.definition.name} has no id of its own")
-    return text(call.definition.id(**call.args))
+    try:
+        return text(exactly(lambda: give(**call.args)))
+    except Exception as raised:
+        error = translated(raised)
+        if error is None or error is raised:
+            raise
+        raise error from raised
 
 
 async def run(

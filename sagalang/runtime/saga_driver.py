@@ -5,9 +5,7 @@ Nothing here decides anything; `saga_run` does.
 
 from __future__ import annotations
 
-import decimal
 from collections.abc import Callable, Coroutine, Sequence
-from contextvars import Context
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
@@ -20,6 +18,7 @@ from sagalang.runtime import journal
 from sagalang.runtime.calls import Interruption
 from sagalang.runtime.engine import Activity, Engine, Session, StepCall
 from sagalang.runtime.saga_calls import Call, SagaCall
+from sagalang.runtime.saga_values import exact_context
 
 T = TypeVar("T")
 
@@ -54,19 +53,6 @@ class _Flying:
     interruption: Interruption
 
 
-def _exact() -> Context:
-    """A context in which decimals are exact: what needs more digits is an error, not rounded.
-
-    The numbers are those of the machine's evaluator.
-    """
-    signals = [decimal.Overflow, decimal.InvalidOperation, decimal.DivisionByZero, decimal.Inexact]
-    context = Context()
-    context.run(
-        decimal.setcontext, decimal.Context(prec=1_000, Emax=9_999, Emin=-9_999, traps=signals)
-    )
-    return context
-
-
 class Driver:
     """Carries out what a run decides. `now` is the instant of the event being worked on."""
 
@@ -82,7 +68,7 @@ class Driver:
         self.session = session
         self.now: Ms = session.now()
         self._begin_child = begin_child
-        self._exact = _exact()
+        self._exact = exact_context()
         self._flying: dict[tuple[m.Place, m.Purpose], _Flying] = {}
         self._timers: dict[tuple[m.Place, m.Timer], tuple[Activity, Ms]] = {}
         self._children: dict[m.Place, Child] = {}

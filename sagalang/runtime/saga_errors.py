@@ -55,51 +55,51 @@ class SagaError(Exception):
         return repr(self) if _fields(self) else self.__error_name__
 
 
-class Timeout(SagaError):
+class Timeout(SagaError):  # noqa: N818
     """No answer in time: it may have happened."""
 
 
-class Unavailable(SagaError):
+class Unavailable(SagaError):  # noqa: N818
     """The connection broke or the service failed: it may have happened."""
 
 
-class ContractMismatch(SagaError):
+class ContractMismatch(SagaError):  # noqa: N818
     """The service did not keep to its contract: it may have happened."""
 
 
-class NotSent(SagaError):
+class NotSent(SagaError):  # noqa: N818
     """The call never left."""
 
 
-class CircuitOpen(SagaError):
+class CircuitOpen(SagaError):  # noqa: N818
     """Not sent: the breaker is open."""
 
 
-class BulkheadFull(SagaError):
+class BulkheadFull(SagaError):  # noqa: N818
     """Not sent: too many calls are in flight."""
 
 
-class RateLimited(SagaError):
+class RateLimited(SagaError):  # noqa: N818
     """Not sent: our own rate limit."""
 
 
-class Throttled(SagaError):
+class Throttled(SagaError):  # noqa: N818
     """Not sent: the service asks to come back later."""
 
 
-class BadValue(SagaError):
+class BadValue(SagaError):  # noqa: N818
     """An expression has no value: a missing index, a division by zero."""
 
 
-class DeadlineExceeded(SagaError):
+class DeadlineExceeded(SagaError):  # noqa: N818
     """The saga's deadline passed before its point of no return."""
 
 
-class Cancelled(SagaError):
+class Cancelled(SagaError):  # noqa: N818
     """The saga was cancelled before its point of no return."""
 
 
-class NotDone(SagaError):
+class NotDone(SagaError):  # noqa: N818
     """A person said that the step did not happen."""
 
 

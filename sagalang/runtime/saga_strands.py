@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from sagalang.machine.events import OpenItem, Place
@@ -22,6 +23,22 @@ from sagalang.runtime.saga_scope import (
     StepRequest,
     WaitRequest,
 )
+
+
+class Pivot(Enum):
+    AHEAD = "ahead"
+    """Not reached, or it certainly did not happen."""
+    HELD = "held"
+    """Its intent is on record and its outcome is not certain."""
+    PASSED = "passed"
+
+
+class Phase(Enum):
+    FORWARD = "forward"
+    BACKWARD = "backward"
+    EPILOGUE = "epilogue"
+    """Everything is undone; `when compensated` runs."""
+    OVER = "over"
 
 
 @dataclass(slots=True)

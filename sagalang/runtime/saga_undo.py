@@ -28,7 +28,7 @@ from sagalang.model import program as p
 from sagalang.model.errors import CANCELLED, NOT_DONE, UNAVAILABLE
 from sagalang.runtime.saga_calls import Call, SagaCall
 from sagalang.runtime.saga_driver import Driver
-from sagalang.runtime.saga_errors import failure_of, translated
+from sagalang.runtime.saga_errors import BadValue, failure_of, translated
 
 AS_CAPTURED: Final[tuple[Any, ...]] = ()
 """What stands in `Entry.args` once the compensation's call is known; the call is in `Made`."""
@@ -132,8 +132,10 @@ class Undoing:
                 driver.start_timer(entry.place, Timer.LANDS, safe)
                 return replace(entry, status=Status.DELAYED)
         key = driver.key(entry.place, keys.COMPENSATE)
-        # A probe sees the key of the step, as everything in a compensation does.
-        probe = made.undoing.asking(driver.key(entry.place))
+        try:
+            probe = self._asking(entry.place, made.undoing)
+        except BadValue as bad:
+            return self._stuck(entry, failure_of(bad), Purpose.COMPENSATE)
         driver.start_call(
             entry.place, Purpose.COMPENSATE, key, made.undoing, made.policy, probe=probe
         )
@@ -142,19 +144,32 @@ class Undoing:
 
     def _resolve(self, entry: Entry, made: Made) -> Undo:
         assert made.call is not None
-        key = self._driver.key(entry.place)
+        try:
+            probe = self._asking(entry.place, made.call)
+        except BadValue as bad:
+            return self._stuck(entry, failure_of(bad), Purpose.RESOLVE)
         self._driver.start_call(
             entry.place,
             Purpose.RESOLVE,
-            key,
+            self._driver.key(entry.place),
             made.call,
             made.policy,
-            probe=made.call.asking(key),
+            probe=probe,
             first_attempt=entry.started,
             unanswered=entry.unanswered,
         )
         self._start_clock(entry.place)
         return replace(entry, status=Status.RESOLVING)
+
+    def _asking(self, place: Place, call: Call[Any]) -> Call[Any] | None:
+        """The probe; it sees the key of the step. Raises `BadValue`."""
+        try:
+            return self._driver.exactly(call.asking, self._driver.key(place))
+        except Exception as raised:
+            error = translated(raised)
+            if error is None or error is raised:
+                raise
+            raise error from raised
 
     def deliver(self, tree: Undo, event: CallEnded | ChildEnded | TimerFired) -> Undo:
         """The tree after an event that belongs to one of its entries; others change nothing."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import decimal
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -34,6 +35,10 @@ class Ordered(Protocol):
 Sortable = TypeVar("Sortable", bound=Ordered)
 
 _SIGNALS: Final = [decimal.Overflow, decimal.InvalidOperation, decimal.DivisionByZero]
+# The numbers are those of the machine's evaluator.
+_EXACT: Final = decimal.Context(
+    prec=1_000, Emax=9_999, Emin=-9_999, traps=[*_SIGNALS, decimal.Inexact]
+)
 _QUOTIENT_DIGITS: Final = 34
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -43,6 +48,18 @@ class ErrorName:
     """What a handler of several errors knows of the one it caught."""
 
     name: str
+
+
+def exact_context() -> Context:
+    """A context in which decimals are exact: what needs more digits is an error, not rounded."""
+    context = Context()
+    context.run(decimal.setcontext, _EXACT.copy())
+    return context
+
+
+def exactly(work: Callable[[], T]) -> T:
+    """The value of an expression outside of a running saga, with exact decimals."""
+    return exact_context().run(work)
 
 
 @overload

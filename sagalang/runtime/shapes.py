@@ -49,6 +49,7 @@ def record_fields(cls: type) -> tuple[RecordField, ...]:
             for f in msgspec.structs.fields(cls)
         )
     hints = get_type_hints(cls, include_extras=True)
+    fields: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(cls)  # type: ignore[arg-type]
     return tuple(
         RecordField(
             f.name,
@@ -57,5 +58,5 @@ def record_fields(cls: type) -> tuple[RecordField, ...]:
             hints[f.name],
             f.default is not dataclasses.MISSING,
         )
-        for f in dataclasses.fields(cls)
+        for f in fields
     )

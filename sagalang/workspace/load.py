@@ -103,6 +103,9 @@ def _load(main: str, read: Callable[[str], str]) -> Loaded:
         for name in checked.program.sagas:
             problems += deadline_findings(lower(checked.program, name))
     found = silence(problems, files.modules)
+    if any(problem.is_error for problem in files.problems):
+        # What could not be read may be just what a warning misses.
+        found = tuple(problem for problem in found if problem.is_error)
     order = {name: i for i, name in enumerate([main, *reversed(list(files.sources))])}
     ordered = sorted(found, key=lambda d: (order.get(d.span.file, 0), d.span.start, d.code))
     return Loaded(checked.program, tuple(ordered), files.sources, checked.context)
