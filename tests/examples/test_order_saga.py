@@ -27,15 +27,17 @@ print(json.dumps({"status": done.returncode, "out": done.stdout, "err": done.std
 """
 
 
-def run(folder: Path, *arguments: str, stock: str | None = None) -> dict[str, Any]:
+def run(
+    folder: Path, *arguments: str, stock: str | None = None, command: list[str] | None = None
+) -> dict[str, Any]:
     """Run the saga while the services run; what it printed, and what the services hold after."""
     services = [sys.executable, str(ORDER / "services"), "--port", "0"]
     services += ["--dir", str(folder / "data")]
     if stock is not None:
         services += ["--stock", stock]
-    command = [str(SAGA), "run", str(ORDER / "order.saga"), *arguments]
+    started = [*(command or [str(SAGA), "run", str(ORDER / "order.saga")]), *arguments]
     done = subprocess.run(
-        [*services, "--run", "--", sys.executable, "-c", SHOW, *command],
+        [*services, "--run", "--", sys.executable, "-c", SHOW, *started],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": ""},
         capture_output=True,
@@ -134,3 +136,43 @@ def test_keys_are_the_same_on_fakes_and_on_real_services(tmp_path: Path, mock: b
         steps = json.loads(run(tmp_path, "--format", "json")["out"])["steps"]
     found = {step["operation"]: step["key"] for step in steps}
     assert {name: found[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("amount", "stock", "outcome"),
+    [
+        ("18.50", None, "completed"),
+        ("18.50", "tea=0,cup=5", "compensated"),
+        ("5000", None, "compensated"),
+    ],
+)
+def test_compiled_saga_leaves_the_same_in_the_real_services(
+    tmp_path: Path, amount: str, stock: str | None, outcome: str
+) -> None:
+    """Same keys, same effects, same undoing, whether interpreted or compiled."""
+    (tmp_path / "order.json").write_text(
+        f'{{"id": "o-1", "sku": "tea", "qty": 2, "amount": {amount}}}'
+    )
+    out = tmp_path / "out"
+    subprocess.run([SAGA, "compile", ORDER / "order.saga", "-o", out], check=True, timeout=60)
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    given = str(tmp_path / "order.json")
+    interpreted = run(tmp_path / "one", "--input", given, stock=stock)
+    compiled = run(
+        tmp_path / "two", given, stock=stock, command=[sys.executable, str(out / "order.py")]
+    )
+    assert interpreted["out"].startswith(outcome)
+    assert json.loads(compiled["out"])["outcome"] == outcome, compiled["err"]
+    assert compiled["status"] == interpreted["status"]
+    for service in ("ORDERS", "PAYMENT", "INVENTORY"):
+        assert without_ids(compiled[service]) == without_ids(interpreted[service])
+
+
+def without_ids(held: Any) -> Any:
+    """What a service holds, without the numbers that it draws itself."""
+    if isinstance(held, list):
+        return [without_ids(item) for item in held]
+    if isinstance(held, dict):
+        return {name: without_ids(item) for name, item in held.items() if name != "payment"}
+    return held
