@@ -1,0 +1,197 @@
+"""Steps, waits and polls: the expressions that a saga awaits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sagalang.compile import naming, reads
+from sagalang.compile.context import Module, annotation
+from sagalang.compile.expressions import Env, milliseconds, render, string
+from sagalang.compile.layout import Bracket, Doc, Prefix, Text, call
+from sagalang.compile.policies import name_of
+from sagalang.compile.writer import Body
+from sagalang.model import program as p
+from sagalang.model import types as t
+from sagalang.model.expressions import may_fail
+from sagalang.model.policies import forwards, over
+from sagalang.model.program import RELENTLESS
+
+
+def of_operation(module: Module, found: p.Call, env: Env) -> Doc:
+    """`Service.operation(args)`; optional arguments left out at the end are left out here too."""
+    given = list(found.args)
+    while given and given[-1] is None:
+        given.pop()
+    args = [render(module, arg, env) for arg in given]
+    service = module.name("service", found.service)
+    return call(f"{service}.{naming.field(found.operation)}", *args)
+
+
+def step(body: Body, found: p.Step, env: Env) -> Doc:
+    module = body.module
+    operation = module.program.operation(found.call)
+    env = replace(env, key=f"{env.saga}.key({string(found.path)})")
+    made = of_operation(module, found.call, env)
+    options: list[Doc] = []
+    if found.best_effort:
+        if any(may_fail(arg) for arg in found.call.args):
+            returns = f"Call[{annotation(module, operation.result)}]"
+            captured = _variables(found.call, env)
+            made = body.callback(f"{found.call.operation}_call", (), returns, made, captured)
+        method = "best_effort"
+    elif found.pivot:
+        method = "pivot"
+    else:
+        method = "step"
+        options += _undo(body, found, env)
+    usual = RELENTLESS if found.pivot else forwards(operation.policy)
+    if found.policy != usual:
+        options.append(Text(f"policy={name_of(module, found.policy)}"))
+    if found.escalate is not None and not found.best_effort:
+        options.append(Prefix("escalate=", escalation(module, found.escalate)))
+    return call(f"{env.saga}.{method}", Text(string(found.path)), made, *options)
+
+
+def _undo(body: Body, found: p.Step, env: Env) -> list[Doc]:
+    match found.compensation:
+        case p.Compensation(call=undoing, policy=policy):
+            options: list[Doc] = [Prefix("undo=", _compensation(body, found, undoing, env))]
+            if pace(policy) != pace(over(body.function.saga.compensate_with, RELENTLESS)):
+                options.append(Text(f"undo_policy={name_of(body.module, policy)}"))
+            return options
+        case p.NoCompensation(why=why) if why:
+            return [Text(f"no_undo={string(why)}")]
+        case _:
+            return []
+
+
+def _compensation(body: Body, found: p.Step, undoing: p.Call, env: Env) -> Doc:
+    """The call; where it needs the result, a function of it."""
+    module = body.module
+    if not any(reads.mentions(arg, p.ResultOf) for arg in undoing.args):
+        return of_operation(module, undoing, env)
+    result = body.function.names.inner().claim("result")
+    operation = module.program.operation(found.call)
+    kind = annotation(module, operation.result)
+    undone = module.program.operation(undoing)
+    returns = f"Call[{annotation(module, undone.result)}]"
+    doc = of_operation(module, undoing, env.bind("result", result))
+    captured = _variables(undoing, env)
+    return body.callback(f"undo_{found.call.operation}", [(result, kind)], returns, doc, captured)
+
+
+def _variables(found: p.Call, env: Env) -> set[str]:
+    """The variables that a call reads, the saga's own among them where it asks for a key."""
+    read = {env.names[name] for name in reads.of_call(found) if name in env.names}
+    asks = any(reads.mentions(arg, p.KeyOf) or reads.uses_now(arg) for arg in found.args)
+    return read | {env.saga} if asks else read
+
+
+def child(body: Body, found: p.ChildStep, env: Env) -> Doc:
+    module = body.module
+    options: list[Doc] = []
+    if found.pivot:
+        options.append(Text("pivot=True"))
+    if found.best_effort:
+        options.append(Text("best_effort=True"))
+    elif found.escalate is not None:
+        options.append(Prefix("escalate=", escalation(module, found.escalate)))
+    args = [render(module, arg, env) for arg in found.args]
+    made = call(module.name("definition", found.saga), *args)
+    return call(f"{env.saga}.child", Text(string(found.path)), made, *options)
+
+
+def wait(body: Body, found: p.Wait, env: Env) -> Doc:
+    module = body.module
+    event = module.name("type", found.event)
+    parts: list[Doc] = [Text(string(found.path)), Text(event)]
+    parts.append(Text(f"within={milliseconds(module, found.within)}"))
+    if found.where is not None:
+        parts.append(Prefix("where=", _condition(body, found.name, event, found.where, env)))
+    return call(f"{env.saga}.wait", *parts, *_escalated(module, found.otherwise))
+
+
+def poll(body: Body, found: p.Poll, env: Env) -> Doc:
+    module = body.module
+    operation = module.program.operation(found.call)
+    answer = annotation(module, operation.result)
+    asked = of_operation(module, found.call, env)
+    if any(reads.uses_now(arg) for arg in found.call.args):
+        captured = _variables(found.call, env)
+        asked = body.callback(
+            f"{found.call.operation}_call", (), f"Call[{answer}]", asked, captured
+        )
+    parts: list[Doc] = [
+        Text(string(found.path)),
+        asked,
+        Prefix("until=", _condition(body, found.name, answer, found.until, env)),
+        Text(f"every={milliseconds(module, found.every)}"),
+        Text(f"within={milliseconds(module, found.within)}"),
+    ]
+    if found.policy != forwards(operation.policy):
+        parts.append(Text(f"policy={name_of(module, found.policy)}"))
+    return call(f"{env.saga}.poll", *parts, *_escalated(module, found.otherwise))
+
+
+def _condition(body: Body, name: str, kind: str, condition: p.Expr, env: Env) -> Doc:
+    variable = body.function.names.inner().claim(name)
+    doc = render(body.module, condition, env.bind(name, variable))
+    read = {env.names[n] for n in reads.names_in(condition) - {name} if n in env.names}
+    return body.callback(f"{name}_is_wanted", [(variable, kind)], "bool", doc, read)
+
+
+def identity(body: Body, found: p.For, env: Env) -> list[Doc]:
+    """`by=`, the identity of an iteration."""
+    if found.by is None:
+        return []
+    module = body.module
+    variable = naming.safe(found.variable)
+    scope = env.bind(found.variable, variable)
+    doc = render(module, found.by, scope)
+    names = reads.names_in(found.by) - {found.variable}
+    read = {env.names[name] for name in names if name in env.names}
+    if variable in read:  # another name has this variable
+        variable = body.function.names.inner().claim(found.variable)
+        doc = render(module, found.by, env.bind(found.variable, variable))
+    kind = annotation(module, item_type(found))
+    returns = annotation(module, found.by.type)
+    made = body.callback(f"{variable}_identity", [(variable, kind)], returns, doc, read)
+    return [Prefix("by=", made)]
+
+
+def item_type(found: p.For) -> t.Type:
+    source = t.reveal(found.source.type)
+    return source.item if isinstance(source, t.ListOf) else t.UNKNOWN
+
+
+def error_class(module: Module, name: str) -> str:
+    """The exception class of an error, declared or built in."""
+    return module.name("type", name) if name in module.program.errors else module.use(name)
+
+
+def error(module: Module, found: p.Abort, env: Env) -> Bracket:
+    """`Missing(what="reply")`"""
+    fields = [
+        Prefix(naming.field(name, error=True) + "=", render(module, value, env))
+        for name, value in found.fields
+    ]
+    return call(error_class(module, found.error), *fields)
+
+
+def escalation(module: Module, found: p.Escalation) -> Doc:
+    """`Escalate("team", after=...)`"""
+    parts: list[Doc] = [Text(string(found.team))]
+    if found.after != 3_600_000:
+        parts.append(Text(f"after={milliseconds(module, found.after)}"))
+    return call(module.use("Escalate"), *parts)
+
+
+def _escalated(module: Module, otherwise: p.Otherwise) -> list[Doc]:
+    if not isinstance(otherwise, p.Escalation):
+        return []
+    return [Prefix("otherwise=", escalation(module, otherwise))]
+
+
+def pace(policy: p.Policy) -> tuple[object, ...]:
+    """The clauses that a compensation takes from its policy; the rest is the service's."""
+    return forwards(policy).timeout, policy.total, policy.retry

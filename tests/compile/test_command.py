@@ -1,0 +1,54 @@
+"""`saga compile`: what it writes, what it says, how it ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from sagalang.cli.compile import command
+
+ROOT = Path(__file__).parents[2]
+ORDER = str(ROOT / "examples/order/order.saga")
+
+
+def test_it_writes_once_and_names_the_next_command(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "folder"
+    done = CliRunner().invoke(command, [ORDER, "-o", str(folder)])
+    made = folder / "order.py"
+    assert (done.exit_code, done.stdout) == (0, f"wrote  {made}\nnext: python {made} input.json\n")
+    stamp = made.stat().st_mtime_ns
+    again = CliRunner().invoke(command, [ORDER, "-o", str(folder)])
+    assert again.stdout.startswith("unchanged")
+    assert made.stat().st_mtime_ns == stamp
+    assert [path.name for path in folder.iterdir()] == ["order.py"]
+
+
+def test_errors_stop_it(tmp_path: Path) -> None:
+    source = tmp_path / "bad.saga"
+    source.write_text("saga A() { step B.c() }")
+    done = CliRunner().invoke(command, [str(source), "-o", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "nothing was written" in done.stderr
+    assert not (tmp_path / "bad.py").exists()
+
+
+def test_warnings_do_not(tmp_path: Path) -> None:
+    source = tmp_path / "odd.saga"
+    source.write_text('saga A(x: string) { id "a" }')
+    done = CliRunner().invoke(command, [str(source), "-o", str(tmp_path)])
+    assert done.exit_code == 0
+    assert "is never used" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["nowhere.saga", "."])
+def test_a_file_that_cannot_be_read(name: str, tmp_path: Path) -> None:
+    assert CliRunner().invoke(command, [str(tmp_path / name)]).exit_code == 2
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    tmp_path.joinpath("file").write_text("")
+    done = CliRunner().invoke(command, [ORDER, "-o", str(tmp_path / "file" / "x")])
+    assert done.exit_code == 2
+    assert "cannot write" in done.stderr

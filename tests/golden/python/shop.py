@@ -1,0 +1,450 @@
+"""PlaceOrder, compiled from shop.saga.
+
+shop.saga: sha256 dac2e8e4cc6e9403
+policies.saga: sha256 b044281fd9b952b9
+
+Change shop.saga and compile it again.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from enum import StrEnum
+
+from sagalang.runtime.saga import (
+    Breaker,
+    Bulkhead,
+    Call,
+    Escalate,
+    Header,
+    Policy,
+    Promises,
+    Retry,
+    Saga,
+    SagaDefinition,
+    SagaError,
+    Service,
+    command,
+    http,
+    param,
+    python,
+    query,
+    rejects,
+    route,
+)
+from sagalang.runtime.saga import main as run_main
+
+__all__ = [
+    "PLACE_ORDER",
+    "SAMPLE",
+    "SERVICES",
+    "AuthorizeResult",
+    "BadAddress",
+    "BookResult",
+    "CaptureResult",
+    "CardExpired",
+    "Confirmation",
+    "Declined",
+    "Inventory",
+    "Line",
+    "Money",
+    "Notification",
+    "Order",
+    "Orders",
+    "OutOfStock",
+    "Payment",
+    "Refused",
+    "ReserveResult",
+    "Review",
+    "ReviewTimedOut",
+    "Shipping",
+    "Verdict",
+    "main",
+]
+
+
+class Verdict(StrEnum):
+    Approved = "Approved"
+    Denied = "Denied"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Money:
+    amount: Decimal
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    sku: str
+    qty: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    id: str
+    lines: tuple[Line, ...]
+    total: Money
+    address: str
+    card: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmation:
+    order: str
+    tracking: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorizeResult:
+    """What Payment.authorize answers."""
+
+    auth: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureResult:
+    """What Payment.capture answers."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReserveResult:
+    """What Inventory.reserve answers."""
+
+    hold: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookResult:
+    """What Shipping.book and Shipping.find answer."""
+
+    tracking: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    verdict: Verdict
+    by: str
+
+
+@dataclass(eq=False, kw_only=True)
+class Declined(SagaError):
+    pass
+
+
+@dataclass(eq=False, kw_only=True)
+class CardExpired(SagaError):
+    pass
+
+
+@dataclass(eq=False, kw_only=True)
+class BadAddress(SagaError):
+    pass
+
+
+@dataclass(eq=False, kw_only=True)
+class Refused(SagaError):
+    pass
+
+
+@dataclass(eq=False, kw_only=True)
+class ReviewTimedOut(SagaError):
+    pass
+
+
+@dataclass(eq=False, kw_only=True)
+class OutOfStock(SagaError):
+    sku: str
+
+
+# Policies. Times are milliseconds.
+
+EDGE = Policy(
+    timeout=2_000,
+    retry=Retry(retries=4, backoff=200, factor=Decimal("2"), cap=5_000),
+    breaker=Breaker(percent=50, calls=20, window=30_000, probe_after=10_000),
+    bulkhead=Bulkhead(limit=16, queue=32),
+)
+STUBBORN = Policy(
+    timeout=2_000,
+    retry=Retry(retries=None, backoff=1_000, factor=Decimal("2"), cap=300_000),
+    breaker=Breaker(percent=50, calls=20, window=30_000, probe_after=10_000),
+    bulkhead=Bulkhead(limit=16, queue=32),
+)
+
+
+class Orders:
+    """Python: the module shop.orders."""
+
+    @staticmethod
+    def create(id_: str, lines: tuple[Line, ...]) -> Call[None]:
+        return Call(ORDERS_CREATE, (id_, lines), EDGE)
+
+    @staticmethod
+    def reject(id_: str) -> Call[None]:
+        return Call(ORDERS_REJECT, (id_,), EDGE)
+
+    @staticmethod
+    def confirm(id_: str, tracking: str) -> Call[None]:
+        return Call(ORDERS_CONFIRM, (id_, tracking), EDGE)
+
+
+ORDERS_CREATE = command(
+    "Orders.create",
+    param("id", str),
+    param("lines", tuple[Line, ...]),
+    promises=Promises(keyed=True),
+)
+ORDERS_REJECT = command(
+    "Orders.reject",
+    param("id", str),
+    promises=Promises(idempotent=True, absent_ok=True, fences_late=True),
+)
+ORDERS_CONFIRM = command(
+    "Orders.confirm",
+    param("id", str),
+    param("tracking", str),
+    promises=Promises(idempotent=True),
+)
+ORDERS_SERVICE = Service(
+    "Orders",
+    python("shop.orders"),
+    (ORDERS_CREATE, ORDERS_REJECT, ORDERS_CONFIRM),
+)
+
+
+class Payment:
+    """HTTP: https://pay.internal/v2, or $PAYMENT_URL."""
+
+    @staticmethod
+    def authorize(order: str, amount: Money, card: str) -> Call[AuthorizeResult]:
+        """Holds the money on the card; nothing is taken yet."""
+        return Call(PAYMENT_AUTHORIZE, (order, amount, card), EDGE)
+
+    @staticmethod
+    def release(of: str) -> Call[None]:
+        return Call(PAYMENT_RELEASE, (of,), EDGE)
+
+    @staticmethod
+    def capture(auth: str) -> Call[CaptureResult]:
+        return Call(PAYMENT_CAPTURE, (auth,), EDGE)
+
+
+PAYMENT_AUTHORIZE = command(
+    "Payment.authorize",
+    param("order", str),
+    param("amount", Money),
+    param("card", str),
+    answer=AuthorizeResult,
+    route=route("POST", "/auths"),
+    promises=Promises(keyed=True, records_rejections=True),
+    rejects=(rejects(Declined, 402), rejects(CardExpired, 410)),
+)
+PAYMENT_RELEASE = command(
+    "Payment.release",
+    param("of", str),
+    route=route("DELETE", "/auths/by-key/{of}"),
+    promises=Promises(idempotent=True, absent_ok=True, fences_late=True),
+)
+PAYMENT_CAPTURE = command(
+    "Payment.capture",
+    param("auth", str),
+    answer=CaptureResult,
+    route=route("POST", "/auths/{auth}/capture"),
+    promises=Promises(keyed=True),
+)
+PAYMENT_SERVICE = Service(
+    "Payment",
+    http("https://pay.internal/v2", env="PAYMENT_URL"),
+    (PAYMENT_AUTHORIZE, PAYMENT_RELEASE, PAYMENT_CAPTURE),
+    headers=(Header("Authorization", env="PAYMENT_AUTH"),),
+)
+
+
+class Inventory:
+    """HTTP: https://stock.internal, or $INVENTORY_URL."""
+
+    @staticmethod
+    def reserve(sku: str, qty: int) -> Call[ReserveResult]:
+        return Call(INVENTORY_RESERVE, (sku, qty), EDGE)
+
+    @staticmethod
+    def free(of: str) -> Call[None]:
+        return Call(INVENTORY_FREE, (of,), EDGE)
+
+
+INVENTORY_RESERVE = command(
+    "Inventory.reserve",
+    param("sku", str),
+    param("qty", int),
+    answer=ReserveResult,
+    route=route("POST", "/holds"),
+    promises=Promises(keyed=True),
+    rejects=(rejects(OutOfStock, 409),),
+)
+INVENTORY_FREE = command(
+    "Inventory.free",
+    param("of", str),
+    route=route("DELETE", "/holds/by-key/{of}"),
+    promises=Promises(idempotent=True, absent_ok=True, fences_late=True),
+)
+INVENTORY_SERVICE = Service(
+    "Inventory",
+    http("https://stock.internal", env="INVENTORY_URL"),
+    (INVENTORY_RESERVE, INVENTORY_FREE),
+)
+
+
+class Shipping:
+    """HTTP: https://carrier.example/api, or $SHIPPING_URL."""
+
+    @staticmethod
+    def book(order: str, address: str) -> Call[BookResult]:
+        return Call(SHIPPING_BOOK, (order, address), EDGE, probe=Shipping.find(order))
+
+    @staticmethod
+    def find(order: str) -> Call[BookResult | None]:
+        return Call(SHIPPING_FIND, (order,), EDGE)
+
+
+SHIPPING_BOOK = command(
+    "Shipping.book",
+    param("order", str),
+    param("address", str),
+    answer=BookResult,
+    route=route("POST", "/bookings"),
+    promises=Promises(lands_within=300_000),
+    rejects=(rejects(BadAddress, 422),),
+)
+SHIPPING_FIND = query(
+    "Shipping.find",
+    param("order", str),
+    answer=BookResult | None,
+    route=route("GET", "/bookings?order={order}"),
+)
+SHIPPING_SERVICE = Service(
+    "Shipping",
+    http("https://carrier.example/api", env="SHIPPING_URL"),
+    (SHIPPING_BOOK, SHIPPING_FIND),
+)
+
+
+class Notification:
+    """HTTP: https://mail.internal, or $NOTIFICATION_URL."""
+
+    @staticmethod
+    def receipt(order: str, tracking: str) -> Call[None]:
+        return Call(NOTIFICATION_RECEIPT, (order, tracking), EDGE)
+
+
+NOTIFICATION_RECEIPT = command(
+    "Notification.receipt",
+    param("order", str),
+    param("tracking", str),
+    route=route("POST", "/receipts"),
+    promises=Promises(keyed=True),
+)
+NOTIFICATION_SERVICE = Service(
+    "Notification",
+    http("https://mail.internal", env="NOTIFICATION_URL"),
+    (NOTIFICATION_RECEIPT,),
+)
+
+
+SERVICES = (
+    ORDERS_SERVICE,
+    PAYMENT_SERVICE,
+    INVENTORY_SERVICE,
+    SHIPPING_SERVICE,
+    NOTIFICATION_SERVICE,
+)
+
+SAMPLE = Order(
+    id="o-1",
+    lines=(Line(sku="A", qty=1), Line(sku="B", qty=2)),
+    total=Money(amount=Decimal("90.00"), currency="EUR"),
+    address="Main St 1",
+    card="tok",
+)
+
+
+async def place_order(saga: Saga, order: Order) -> Confirmation:
+    """Takes the money only when everything else is certain."""
+    # shop.saga:83
+    await saga.step(
+        "Orders.create",
+        Orders.create(order.id, order.lines),
+        undo=Orders.reject(order.id),
+    )
+
+    # shop.saga:85
+    async def authorize_payment(saga: Saga) -> AuthorizeResult:
+        # shop.saga:86
+        return await saga.step(
+            "pay",
+            Payment.authorize(order.id, order.total, order.card),
+            undo=Payment.release(saga.key("pay")),
+        )
+
+    async def every_line(saga: Saga) -> None:
+        # shop.saga:87
+        async def each_line(saga: Saga, line: Line) -> None:
+            # shop.saga:88
+            await saga.step(
+                "hold",
+                Inventory.reserve(line.sku, line.qty),
+                undo=Inventory.free(saga.key("hold")),
+            )
+
+        await saga.for_each("for line", order.lines, each_line, by=lambda line: line.sku, at_once=8)
+
+    pay, _ = await saga.parallel(authorize_payment, every_line)
+    # shop.saga:92
+    if order.total.amount > Decimal("1000"):
+        # shop.saga:93
+        review = await saga.wait("review", Review, within=timedelta(hours=4))
+        if review is None:
+            raise ReviewTimedOut()
+        # shop.saga:94
+        if review.verdict == Verdict.Denied:
+            raise Refused()
+    # shop.saga:97
+    await saga.pivot("charge", Payment.capture(pay.auth), policy=STUBBORN)
+    # shop.saga:99
+    ship = await saga.step(
+        "ship",
+        Shipping.book(order.id, order.address),
+        policy=STUBBORN,
+        escalate=Escalate("logistics"),
+    )
+    # shop.saga:100
+    await saga.step("Orders.confirm", Orders.confirm(order.id, ship.tracking), policy=STUBBORN)
+    # shop.saga:101
+    await saga.best_effort("Notification.receipt", Notification.receipt(order.id, ship.tracking))
+    # shop.saga:103
+    return Confirmation(order=order.id, tracking=ship.tracking)
+
+
+PLACE_ORDER = SagaDefinition(
+    "PlaceOrder",
+    place_order,
+    id=lambda order: order.id,
+    deadline=timedelta(hours=6),
+    compensate_with=STUBBORN,
+    escalate=Escalate("orders-oncall"),
+    errors=(Declined, CardExpired, OutOfStock, ReviewTimedOut, Refused),
+)
+
+
+def main() -> int:
+    """Run a saga on the JSON of a file or of standard input, and print its outcome as JSON."""
+    return run_main((PLACE_ORDER,), SERVICES)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
