@@ -21,7 +21,7 @@ demo: $(READY) ## the order saga, on real services, and its picture
 	$(BIN)/saga render examples/order/order.saga --to mermaid
 
 test: $(READY) ## all tests, under 5 minutes on 2 cores
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(READY) ## lint, format, types, layers, examples
 	$(BIN)/ruff check .
