@@ -162,4 +162,4 @@ def test_the_faults_lead_to_every_outcome() -> None:
     """Runs after the sagas: were they all harmless, the test above would prove nothing."""
     if not OUTCOMES:
         pytest.skip("needs the runs above")
-    assert OUTCOMES == {"completed", "compensated", "escalated"}
+    assert {"completed", "compensated", "escalated"} == OUTCOMES

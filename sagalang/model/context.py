@@ -113,7 +113,13 @@ class Context:
         self.used.add(name)
         return found
 
-    def unknown(self, name: ast.Name, kinds: tuple[str, ...], what: str) -> None:
+    def unknown(
+        self,
+        name: ast.Name,
+        kinds: tuple[str, ...],
+        what: str,
+        help: str | None = None,  # noqa: A002 - the field's name, and what users see
+    ) -> None:
         """Say that a name of the wanted kinds is not declared, or is something else."""
         found = self.declared.get(name.text)
         seen = self.visible.get(name.span.file, frozenset((name.span.file,)))
@@ -141,7 +147,8 @@ class Context:
             "unknown-name",
             name.span,
             f"there is no {what.removeprefix('a ').removeprefix('an ')} `{name.text}`",
-            help=self.hint(name.text, self.names(kinds))
+            help=help
+            or self.hint(name.text, self.names(kinds))
             or "declare it, or import the file that does",
         )
 

@@ -28,7 +28,7 @@ from sagalang.model.types import (
     secret,
 )
 from sagalang.syntax import ast
-from sagalang.syntax.words import RESERVED
+from sagalang.syntax.words import FOREIGN_TYPES, RESERVED
 from sagalang.text import Span
 
 _BUILT_IN: Final = frozenset(PRIMITIVES) | FUNCTIONS | BUILT_IN_ERRORS | {"list", "map", "result"}
@@ -237,8 +237,15 @@ def _named_type(context: Context, name: ast.Name, chain: tuple[str, ...]) -> Typ
         case ast.RecordDecl():
             return RecordRef(name.text)
     if name.text not in context.poisoned:
-        context.unknown(name, _TYPE_KINDS, "a type")
+        context.unknown(name, _TYPE_KINDS, "a type", _foreign_type(context, name.text))
     return UNKNOWN
+
+
+def _foreign_type(context: Context, word: str) -> str | None:
+    meant = FOREIGN_TYPES.get(word.lower())
+    if meant is None or any(known.lower() == word.lower() for known in context.names(_TYPE_KINDS)):
+        return None
+    return f"did you mean `{meant}`?"
 
 
 def _no_endless_records(context: Context) -> None:

@@ -48,6 +48,7 @@ from sagalang.model.types import (
     show,
 )
 from sagalang.syntax import ast
+from sagalang.syntax.words import FOREIGN_VALUES
 from sagalang.text import Span
 
 _ORDERED = (INT, DECIMAL, STRING, DURATION, DATETIME)
@@ -111,8 +112,10 @@ class Typing:
                 help="declare the receiving parameter or field `secret`",
             )
             return
-        help_text = None
-        if is_optional(given) and fits(self.context, required(given), wanted):
+        help_text = self._instead_of_text(made, wanted)
+        if help_text is not None:
+            pass
+        elif is_optional(given) and fits(self.context, required(given), wanted):
             help_text = "it may be null: give a value for that case with `??`, or test it by `if`"
         elif given == DECIMAL and reveal(wanted) == INT:
             help_text = "decimals are exact and never become ints by themselves"
@@ -134,7 +137,7 @@ class Typing:
             case ast.Literal():
                 return self._literal(value)
             case ast.Reference():
-                return self._reference(value)
+                return self._reference(value, wanted)
             case ast.Member():
                 return self._member(value)
             case ast.Apply():
@@ -174,7 +177,7 @@ class Typing:
                 kind = DURATION
         return p.Const(value.value, kind, value.span)
 
-    def _reference(self, value: ast.Reference) -> p.Expr:
+    def _reference(self, value: ast.Reference, wanted: Type = UNKNOWN) -> p.Expr:
         scope, name, span = self.scope, value.name, value.span
         if name == scope.own_name and scope.result is not None:
             return p.ResultOf(scope.result, span)
@@ -204,10 +207,10 @@ class Typing:
                     self.context.report("recursive-type", span, f"`{name}` is defined by itself")
                 return p.ConstantRef(name, UNKNOWN, span)
             return p.ConstantRef(name, made.type, span)
-        self._unknown_reference(name, span)
+        self._unknown_reference(name, span, wanted)
         return p.Const(None, UNKNOWN, span)
 
-    def _unknown_reference(self, name: str, span: Span) -> None:
+    def _unknown_reference(self, name: str, span: Span, wanted: Type = UNKNOWN) -> None:
         scope = self.scope
         if name in self.context.poisoned:
             return
@@ -241,13 +244,43 @@ class Typing:
             "unknown-name",
             span,
             f"there is no `{name}` here",
-            help=self.context.hint(name, known)
+            help=self._foreign_value(name, span, wanted)
+            or self.context.hint(name, known)
             or (
                 "only constants are known here"
                 if scope.constant
                 else "bind it before by `step`, `let`, `wait` or a parameter"
             ),
         )
+
+    def _foreign_value(self, name: str, span: Span, wanted: Type) -> str | None:
+        """What is meant by a bare member of an enum, or by another language's word for a value."""
+        if name in FOREIGN_VALUES:
+            return f"did you mean `{FOREIGN_VALUES[name]}`?"
+        bare = reveal(required(wanted))
+        enums = [bare.name] if isinstance(bare, EnumRef) else []
+        for enum in [*enums, *self.context.enums]:
+            members = dict(self.context.enums[enum].members)
+            if name in members and self.context.hidden(enum, span.file) is None:
+                self.context.used.add(enum)
+                return f"did you mean `{enum}.{name}`?"
+        return None
+
+    def _instead_of_text(self, made: p.Expr, wanted: Type) -> str | None:
+        """What stands where a text cannot: the members of an enum, or where a datetime is from."""
+        bare = reveal(required(reveal(wanted)))
+        if not isinstance(made, p.Const) or not isinstance(made.value, str):
+            return None
+        if made.type == STRING and bare == DATETIME:
+            return "a date cannot be written in a saga: take it as a parameter, or use `now()`"
+        if not isinstance(bare, EnumRef) or made.type != STRING:
+            return None
+        members = self.context.enums[bare.name].members
+        for name, wire in members:
+            if made.value.lower() in (name.lower(), wire.lower()):
+                return f"write `{bare.name}.{name}`"
+        shown = ", ".join(f"`{bare.name}.{name}`" for name, _ in members[:8])
+        return f"write {shown}" + (" …" if len(members) > 8 else "")
 
     def _told_kind(self, name: str, span: Span) -> bool:
         """Say what a name is that is declared, but is no value, or not in sight."""
@@ -470,6 +503,7 @@ class Typing:
             f"`{value.operator}` needs two values of one type",
             show(right.type),
             other=(left.span, show(left.type)),
+            help=self._instead_of_text(right, left.type) or self._instead_of_text(left, right.type),
         )
 
     def _cannot(self, value: ast.Binary, left: p.Expr, right: p.Expr) -> None:

@@ -136,16 +136,15 @@ def fault(context: Context, written: ast.Fault) -> p.Fault | None:
             return None
         value = typing.check(written.value, operation.result, f"the answer of `{operation.label}`")
     lands = operation.promises.lands_within
-    if written.kind == "arrives late" and written.after and lands is not None:
-        if written.after.value > lands:
-            context.report(
-                "impossible-fault",
-                written.after.span,
-                f"`{operation.label}` promises to take effect sooner than that, or never",
-                other=(operation.span, "declared with a shorter `lands within …`"),
-                help="let it arrive within that time, or promise a longer `lands within …`",
-            )
-            return None
+    if written.after is not None and lands is not None and written.after.value > lands:
+        context.report(
+            "impossible-fault",
+            written.after.span,
+            f"`{operation.label}` promises to take effect sooner than that, or never",
+            other=(operation.span, "declared with a shorter `lands within …`"),
+            help="let it arrive within that time, or promise a longer `lands within …`",
+        )
+        return None
     return p.Fault(
         written.kind,
         operation.label,

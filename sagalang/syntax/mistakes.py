@@ -7,17 +7,23 @@ language, narrowed by the last words before the place.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
-from lark import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+from lark import UnexpectedInput
 
 from sagalang.diagnostics import Diagnostic, diagnose
 from sagalang.diagnostics.suggest import nearest
+from sagalang.syntax.foreign import foreign
+from sagalang.syntax.found import Found, find, is_word
 from sagalang.syntax.split import DECLARATION_WORDS
 from sagalang.syntax.words import RESERVED
-from sagalang.text import Source, Span
+from sagalang.text import Source
 
 _EXPRESSION: Final = frozenset({"INT", "STRING", "LPAR", "LSQB"})
+_STATEMENTS: Final = {
+    *("step", "pivot", "parallel", "branch", "for", "if", "abort", "return", "sleep", "wait"),
+    *("poll", "attempt", "on", "else", "command", "query", "id", "deadline"),
+}
 _HEAD_WORDS: Final = frozenset({"id", "deadline", "compensate"})
 _CHARACTERS: Final = {
     ";": ("there are no semicolons in the language", "remove it; every statement ends by itself"),
@@ -49,25 +55,25 @@ _WORDS: Final = {
     "DOT": "`.`",
     "LESSTHAN": "`<`",
     "MORETHAN": "`>`",
+    "QMARK": "`?`",
+    "DECIMAL": "a number such as `1.5`",
+    "ARROW": "`->`",
     "STAR": "`*`",
+    "PLUS": "`+`",
+    "MINUS": "`-`",
+    "SLASH": "`/`",
+    "SAME": "`==`",
+    "DIFFERENT": "`!=`",
+    "ATMOST": "`<=`",
+    "ATLEAST": "`>=`",
+    "OTHERWISE": "`??`",
     "$END": "the end of the declaration",
 }
 
 
-class _Found(NamedTuple):
-    """What stands at the place of the error, and what could."""
-
-    kind: str
-    text: str
-    span: Span
-    accepts: frozenset[str]
-    before: str
-    """The last word or sign before the place."""
-
-
 def explain(source: Source, error: UnexpectedInput, base: int, end: int) -> Diagnostic:
     """The diagnostic for a syntax error in the piece of `source` from `base` to `end`."""
-    found = _found(source, error, base, end)
+    found = find(source, error, base, end)
     for rule in _RULES:
         diagnostic = rule(found)
         if diagnostic is not None:
@@ -75,59 +81,14 @@ def explain(source: Source, error: UnexpectedInput, base: int, end: int) -> Diag
     return _general(found)
 
 
-def _found(source: Source, error: UnexpectedInput, base: int, end: int) -> _Found:
-    text = source.text
-    accepts: frozenset[str] = frozenset()
-    if isinstance(error, UnexpectedToken):
-        token = error.token
-        accepts = frozenset(error.accepts or error.expected)
-        if token.type == "$END":
-            at = len(text[:end].rstrip())
-            span = Span(source.name, max(at - 1, 0), max(at, 1))
-            return _Found("$END", "", span, accepts, _word_before(text, at))
-        start = base + (token.start_pos or 0)
-        span = Span(source.name, start, base + (token.end_pos or 0))
-        return _Found(token.type, str(token), span, accepts, _word_before(text, start))
-    start = base + (error.pos_in_stream or 0)
-    if isinstance(error, UnexpectedCharacters):
-        accepts = frozenset(error.allowed or ())
-    span = Span(source.name, start, start + 1)
-    return _Found("", text[start : start + 1], span, accepts, _word_before(text, start))
-
-
-def _word_before(text: str, at: int) -> str:
-    """The last token before `at`, comments skipped as far as a line tells."""
-    while True:
-        head = text[max(0, at - 400) : at].rstrip()
-        line = head.rsplit("\n", 1)[-1]
-        comment = line.find("//")
-        if comment < 0 or line[:comment].count('"') % 2:
-            break
-        at -= len(text[max(0, at - 400) : at]) - len(head) + len(line) - comment
-        if at <= 0:
-            return ""
-    if not head:
-        return ""
-    if head[-2:] in ("->", "==", "!=", "<=", ">=", "??"):
-        return head[-2:]
-    start = len(head) - 1
-    while start > 0 and _is_word(head[start]) and _is_word(head[start - 1]):
-        start -= 1
-    return head[start:]
-
-
-def _is_word(char: str) -> bool:
-    return char.isalnum() or char == "_"
-
-
-def _syntax(found: _Found, message: str, help: str | None, label: str = "") -> Diagnostic:  # noqa: A002
+def _syntax(found: Found, message: str, help: str | None, label: str = "") -> Diagnostic:  # noqa: A002
     return diagnose("syntax-error", found.span, message, label, help=help)
 
 
 # --- the mistakes people make ------------------------------------------------------------------
 
 
-def _reserved(found: _Found) -> Diagnostic | None:
+def _reserved(found: Found) -> Diagnostic | None:
     statement = "STEP" in found.accepts or "COMMAND" in found.accepts or "$END" in found.accepts
     if found.text in RESERVED and (statement or found.text == "choreograph"):
         what, instead = f"`{found.text}`", RESERVED[found.text]
@@ -141,16 +102,19 @@ def _reserved(found: _Found) -> Diagnostic | None:
     return diagnose("not-supported-yet", found.span, message, help=f"for now: {instead}")
 
 
-def _stray_character(found: _Found) -> Diagnostic | None:
+def _foreign(found: Found) -> Diagnostic | None:
+    told = foreign(found)
+    return _syntax(found, *told) if told else None
+
+
+def _stray_character(found: Found) -> Diagnostic | None:
     if found.text[:1] == "/" and "SLASH" not in found.accepts:
         return _syntax(found, "a comment begins with `//`", "write `// …` on each line")
-    if found.text[:1] == "=" and "__ANON_2" not in found.accepts and found.before == "=":
-        return None
     told = _CHARACTERS.get(found.text[:1])
     return _syntax(found, *told) if told and found.kind in ("", "PERCENT") else None
 
 
-def _assignment_in_expression(found: _Found) -> Diagnostic | None:
+def _assignment_in_expression(found: Found) -> Diagnostic | None:
     if found.text == "=" and "COLON" in found.accepts:
         return _syntax(found, "a name and its value are joined by `:`", "write `name: …`")
     if found.text == "=" and "AND" in found.accepts:
@@ -158,7 +122,7 @@ def _assignment_in_expression(found: _Found) -> Diagnostic | None:
     return None
 
 
-def _misplaced_head(found: _Found) -> Diagnostic | None:
+def _misplaced_head(found: Found) -> Diagnostic | None:
     if found.text in _HEAD_WORDS and "STEP" in found.accepts and "ID" not in found.accepts:
         return diagnose(
             "misplaced-clause",
@@ -169,7 +133,7 @@ def _misplaced_head(found: _Found) -> Diagnostic | None:
     return None
 
 
-def _misplaced_service_item(found: _Found) -> Diagnostic | None:
+def _misplaced_service_item(found: Found) -> Diagnostic | None:
     if "COMMAND" in found.accepts and found.text in ("http", "python", "header"):
         return diagnose(
             "misplaced-clause",
@@ -180,7 +144,7 @@ def _misplaced_service_item(found: _Found) -> Diagnostic | None:
     return None
 
 
-def _bare_call(found: _Found) -> Diagnostic | None:
+def _bare_call(found: Found) -> Diagnostic | None:
     if found.kind == "NAME" and "STEP" in found.accepts and found.text[:1].isupper():
         return _syntax(
             found,
@@ -190,7 +154,7 @@ def _bare_call(found: _Found) -> Diagnostic | None:
     return None
 
 
-def _missing_comma(found: _Found) -> Diagnostic | None:
+def _missing_comma(found: Found) -> Diagnostic | None:
     closing = found.accepts & {"RBRACE", "RPAR", "RSQB"}
     starts = found.kind in ("NAME", "STRING", "INT", "DECIMAL", "SECRET", "LBRACE")
     if "COMMA" in found.accepts and closing and starts and found.before != ",":
@@ -198,7 +162,7 @@ def _missing_comma(found: _Found) -> Diagnostic | None:
     return None
 
 
-def _misspelt(found: _Found) -> Diagnostic | None:
+def _misspelt(found: Found) -> Diagnostic | None:
     if found.kind != "NAME" and not found.text.isidentifier():
         return None
     words = [_keyword(t) for t in found.accepts]
@@ -213,7 +177,7 @@ def _misspelt(found: _Found) -> Diagnostic | None:
     )
 
 
-def _needs_a_keyword_word(found: _Found) -> Diagnostic | None:
+def _needs_a_keyword_word(found: Found) -> Diagnostic | None:
     """One fixed word is missing, as `times` in `retry 3 times`."""
     if len(found.accepts) != 1:
         return None
@@ -223,11 +187,11 @@ def _needs_a_keyword_word(found: _Found) -> Diagnostic | None:
     return _syntax(
         found,
         f"`{word}` is missing {_place(found)}",
-        f"write `{found.before} {word}`" if _is_word(found.before[:1] or " ") else f"add `{word}`",
+        f"write `{found.before} {word}`" if is_word(found.before[:1] or " ") else f"add `{word}`",
     )
 
 
-def _policy_outside(found: _Found) -> Diagnostic | None:
+def _policy_outside(found: Found) -> Diagnostic | None:
     words = ("timeout", "retry", "breaker", "bulkhead", "rate")
     operation = "WITH" in found.accepts and "AND" not in found.accepts
     if found.text in words and (operation or "STEP" in found.accepts):
@@ -239,18 +203,21 @@ def _policy_outside(found: _Found) -> Diagnostic | None:
     return None
 
 
-def _after_declaration(found: _Found) -> Diagnostic | None:
+def _after_declaration(found: Found) -> Diagnostic | None:
     if "$END" not in found.accepts or not found.before:
         return None
     return _syntax(
         found,
         f"`{_short(found.text)}` cannot stand {_place(found)}",
-        "the next declaration begins with " + _DECLARATIONS,
+        "a `}` too many stands before it, or the statement belongs into a saga"
+        if found.text in _STATEMENTS
+        else "the next declaration begins with " + _DECLARATIONS,
     )
 
 
-_RULES: Final[tuple[Callable[[_Found], Diagnostic | None], ...]] = (
+_RULES: Final[tuple[Callable[[Found], Diagnostic | None], ...]] = (
     _reserved,
+    _foreign,
     _stray_character,
     _assignment_in_expression,
     _misplaced_head,
@@ -267,7 +234,7 @@ _RULES: Final[tuple[Callable[[_Found], Diagnostic | None], ...]] = (
 # --- everything else ---------------------------------------------------------------------------
 
 
-def _general(found: _Found) -> Diagnostic:
+def _general(found: Found) -> Diagnostic:
     wanted = _wanted(found.accepts)
     got = "the text ends" if found.kind == "$END" else f"`{_short(found.text)}` cannot stand"
     if not found.before and not found.accepts & {"STEP", "NAME"}:
@@ -281,7 +248,9 @@ def _general(found: _Found) -> Diagnostic:
     return _syntax(found, sentence, f"what can stand here: {wanted}" if wanted else None)
 
 
-def _place(found: _Found) -> str:
+def _place(found: Found) -> str:
+    if found.before == '"':
+        return "after the text"
     return f"after `{_short(found.before)}`" if found.before else "at the beginning"
 
 
@@ -299,11 +268,11 @@ def _wanted(accepts: frozenset[str]) -> str:
         parts.append("a type")
         rest -= {"NAME", "SECRET", "LIST", "MAP", "LBRACE"}
     for marker, phrase in _PHRASES.items():
-        if marker in accepts and "AND" not in accepts:
+        if marker in accepts and ("AND" not in accepts or marker == "STEP"):
             return phrase
     if "AND" in accepts:
-        rest -= {t for t in rest if t.startswith("__ANON") or t in _OPERATORS}
-    words = [_WORDS.get(t) or (f"`{w}`" if (w := _keyword(t)) else "") for t in sorted(rest)]
+        rest -= _OPERATORS
+    words = [in_words(terminal) for terminal in sorted(rest)]
     parts += [w for w in words if w]
     return _join(parts[:4])
 
@@ -323,6 +292,7 @@ _PHRASES: Final = {
 _DECLARATIONS: Final = ", ".join(f"`{w}`" for w in DECLARATION_WORDS[:-1])
 _OPERATORS: Final = {
     *("AND", "OR", "PLUS", "MINUS", "STAR", "SLASH", "LESSTHAN", "MORETHAN", "DOT", "LSQB"),
+    *("SAME", "DIFFERENT", "ATMOST", "ATLEAST", "OTHERWISE"),
 }
 
 
@@ -336,11 +306,15 @@ def _keyword(terminal: str) -> str:
     """The word behind Lark's automatic name of a keyword; empty for anything else."""
     if terminal in _WORDS or terminal.startswith(("__", "$")) or not terminal.isupper():
         return ""
-    if terminal in ("DECIMAL", *_OPERATORS - {"AND", "OR"}):
-        return ""
     if terminal in ("GET", "POST", "PUT", "PATCH", "DELETE"):
         return terminal
-    return terminal.lower()
+    return "equal" if terminal == "EQUALLY" else terminal.lower()
+
+
+def in_words(terminal: str) -> str:
+    """What a terminal of the grammar is called in messages."""
+    word = _keyword(terminal)
+    return f"`{word}`" if word else _WORDS.get(terminal, "")
 
 
 def _short(text: str) -> str:

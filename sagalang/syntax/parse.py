@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lark import Lark
 
 
+_SERIOUS: Final = ("bad-character", "unclosed-string", "bad-literal")
 _COMMENT: Final = re.compile(r'^(?:[^"/]|"(?:\\.|[^"\\])*"|/(?!/))*//')
 
 
@@ -34,6 +35,12 @@ def parse(source: Source) -> Parsed:
     cut = split(source)
     declarations: list[Any] = []
     problems = list(cut.diagnostics)
+    for start, end, told in cut.ended_early:
+        inside: list[Diagnostic] = []
+        _parse_piece(source, start, end, cut.docs, declarations, inside)
+        if inside and inside[0].span.end < len(source.text[:end].rstrip()):
+            problems.remove(told)
+            problems += inside
     for start, end in cut.pieces:
         _parse_piece(source, start, end, cut.docs, declarations, problems)
     module = ast.Module(source, tuple(declarations), cut.comments)
@@ -55,7 +62,7 @@ def parse_send(source: Source) -> tuple[ast.Send | None, tuple[Diagnostic, ...]]
 
 def _parse_alone(source: Source, start: str) -> tuple[Any, tuple[Diagnostic, ...]]:
     cut = split(source)
-    serious = [d for d in cut.diagnostics if d.name in ("bad-character", "unclosed-string")]
+    serious = [d for d in cut.diagnostics if d.name in _SERIOUS]
     if serious:
         return None, tuple(serious)
     problems: list[Diagnostic] = []
@@ -122,12 +129,17 @@ def _attempt(
         problems.append(explain(source, error, start, end))
         if isinstance(error, UnexpectedToken) and "$END" in (error.accepts or ()):
             stop = start + (error.token.start_pos or 0)
-            if start < stop < end:
+            if start < stop < end and "\n" in source.text[_last(source.text, stop) : stop]:
                 return _attempt(source, start, stop, rule, docs, problems)
         return None
     except BadText as bad:
         problems.append(diagnose(bad.name, bad.span, bad.message, help=bad.help))
         return None
+
+
+def _last(text: str, at: int) -> int:
+    """Where the blank space that ends at `at` begins."""
+    return len(text[:at].rstrip())
 
 
 @cache

@@ -37,10 +37,12 @@ _PIECES: Final = re.compile(
     r"|(?P<comment>//[^\n]*)"
     r"|(?P<open>[{(\[])|(?P<close>[})\]])"
     r"|(?P<word>\b(?:" + "|".join(DECLARATION_WORDS) + r")\b)"
+    r"|(?P<date>(?<![\w.])\d{4}-(?:0\d|1[0-2])-(?:[0-2]\d|3[01])(?:T[\d:]+(?:\.\d+)?Z?)?(?!\w))"
     r"|(?P<bad>[\x00-\x08\x0b\x0e-\x1f\x7f\ufffd])"
 )
 _BAD: Final = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f\ufffd]")
 _WORD_BEFORE: Final = re.compile(r"(\w+|[=.,:])\s*\Z")
+_FROM: Final = re.compile(r"^[ \t]*from\s[^\n]*\Z", re.MULTILINE)
 _BLANK: Final = re.compile(r"\s*")
 _HEADING: Final = re.compile(r'\s+("|\w+\s*(\{|\(|extends\b))')
 _CLOSES: Final = {"{": "}", "(": ")", "[": "]"}
@@ -48,12 +50,17 @@ _NOT_BEFORE: Final = frozenset((*DECLARATION_WORDS, "=", ".", ",", ":", "of", "e
 
 
 class Split(Struct, frozen=True):
-    """`pieces`: the declarations' ranges. `docs`: doc text by the offset of what follows it."""
+    """`pieces`: the declarations' ranges. `docs`: doc text by the offset of what follows it.
+
+    `ended_early`: ranges that a bracket ends which closes nothing, with what was said about it. A
+    mistake inside may be the reason, and is then told instead.
+    """
 
     pieces: tuple[tuple[int, int], ...]
     comments: tuple[Comment, ...]
     docs: dict[int, str]
     diagnostics: tuple[Diagnostic, ...]
+    ended_early: tuple[tuple[int, int, Diagnostic], ...] = ()
 
 
 def split(source: Source) -> Split:
@@ -65,6 +72,9 @@ def split(source: Source) -> Split:
     too_deep: set[int] = set()
     spoiled: set[int] = set()
     unbalanced: set[int] = set()
+    early: list[tuple[int, int, Diagnostic]] = []
+    leaning: list[tuple[int, int]] = []
+    """Brackets whose closing one stands further left than their line: (opening, closing)."""
 
     def report(name: str, start: int, end: int, message: str, help: str | None) -> None:  # noqa: A002
         problems.append(diagnose(name, Span(source.name, start, end), message, help=help))
@@ -100,14 +110,25 @@ def split(source: Source) -> Split:
                     "split it: a `let`, a record of its own or a child saga keeps it readable",
                 )
         elif kind == "close":
+            if open_at and _leans(text, open_at[-1][1], start):
+                leaning.append((open_at[-1][1], start))
+            outside, before = not open_at, len(problems)
             _close(source.name, text[start], start, open_at, problems, unbalanced, len(starts))
+            if outside and len(problems) > before:
+                first = _before_indented(text, starts, start)
+                spoiled.update(range(first, len(starts)))
+                early.append((starts[first - 1] if first else 0, start, problems[-1]))
         elif kind == "word":
             if (not open_at and _begins_declaration(text, start, comments)) or (
                 open_at and _must_be_declaration(text, start, end, open_at)
             ):
                 if open_at:
-                    _unclosed(source.name, open_at, problems, unbalanced, len(starts), (start, end))
+                    place = (start, end)
+                    _unclosed(
+                        source.name, open_at, problems, unbalanced, len(starts), place, leaning
+                    )
                     open_at.clear()
+                leaning.clear()
                 starts.append(start)
         elif kind == "string":
             if end - start < 2 or not text.endswith('"', start + 1, end) or _escaped(text, end):
@@ -118,10 +139,18 @@ def split(source: Source) -> Split:
                     "this string does not end on its line",
                     'end it with `"`; a line break inside is written `\\n`',
                 )
+        elif kind == "date":
+            report(
+                "bad-literal",
+                start,
+                end,
+                "a date cannot be written in a saga",
+                "take it as a parameter; a time from now on is `now() + 30d`",
+            )
         elif kind == "bad":
             report_bad(start)
     if open_at:
-        _unclosed(source.name, open_at, problems, unbalanced, len(starts), None)
+        _unclosed(source.name, open_at, problems, unbalanced, len(starts), None, leaning)
 
     spoiled |= unbalanced
     bounds = [*starts, len(text)]
@@ -129,7 +158,7 @@ def split(source: Source) -> Split:
     head = starts[0] if starts else len(text)
     if 0 not in spoiled and _has_text(text, head, comments):
         pieces = ((0, head), *pieces)
-    return Split(pieces, tuple(comments), _docs(text, comments), tuple(problems))
+    return Split(pieces, tuple(comments), _docs(text, comments), tuple(problems), tuple(early))
 
 
 def _begins_declaration(text: str, start: int, comments: list[Comment]) -> bool:
@@ -139,6 +168,8 @@ def _begins_declaration(text: str, start: int, comments: list[Comment]) -> bool:
         if text[comment.span.end : end].strip():
             break
         end = comment.span.start
+    if text.startswith("import", start) and _FROM.search(text, max(0, end - 200), end):
+        return False
     before = _WORD_BEFORE.search(text, max(0, end - 80), end)
     return before is None or before.group(1) not in _NOT_BEFORE
 
@@ -201,6 +232,29 @@ def _close(
         opener, _ = open_at.pop()
 
 
+def _leans(text: str, opening: int, closing: int) -> bool:
+    """Whether a `}` begins its line, further left than the line of its `{`."""
+    line = text.rfind("\n", 0, closing) + 1
+    if text[closing] != "}" or text[opening] != "{" or text[line:closing].strip():
+        return False
+    first = text.rfind("\n", 0, opening) + 1
+    indent = _skip_blank(text, first) - first
+    return closing - line < indent
+
+
+def _before_indented(text: str, starts: list[int], closing: int) -> int:
+    """The number of the piece a stray bracket may end: the last that stands as far left as it."""
+    column = closing - (text.rfind("\n", 0, closing) + 1)
+    number = len(starts)
+    while number > 1:
+        start = starts[number - 1]
+        line = text.rfind("\n", 0, start) + 1
+        if text[line:start].strip() or start - line <= column:
+            break
+        number -= 1
+    return number
+
+
 def _opener(char: str) -> str:
     return next(opener for opener, closer in _CLOSES.items() if closer == char)
 
@@ -212,12 +266,17 @@ def _unclosed(
     unbalanced: set[int],
     piece: int,
     next_word: tuple[int, int] | None,
+    leaning: list[tuple[int, int]],
 ) -> None:
+    """Tell a bracket that is open at the end. The text's indentation may show an inner one."""
     opener, at = open_at[-1]
     if piece in unbalanced:
         return
     unbalanced.add(piece)
     other = (Span(file, *next_word), "the next declaration begins here") if next_word else None
+    if leaning and opener == "{":
+        at, closer = leaning[0]
+        other = (Span(file, closer, closer + 1), "by its place, this one closes an outer `{`")
     problems.append(
         diagnose(
             "unclosed-brace",

@@ -38,11 +38,19 @@ def test_words_of_declarations_used_as_names_begin_none(text: str) -> None:
 
 
 def test_unclosed_brace_tells_where_it_was_opened_and_spoils_one_piece() -> None:
-    text = "saga A(x: string) {\n  if x {\n    id x\n}\n\nrecord B { x: int }\n"
+    text = "saga A(x: string) {\n  if x {\n    id x }\n\nrecord B { x: int }\n"
     found = split(Source("a", text)).diagnostics
     assert [d.name for d in found] == ["unclosed-brace"]
     assert found[0].span.start == text.index("{")
     assert text[found[0].secondary[0].span.start :].startswith("record B")
+    assert pieces_of(text) == ["record B { x: int }"]
+
+
+def test_indentation_shows_which_of_several_braces_is_not_closed() -> None:
+    text = "saga A(x: string) {\n  if x {\n    id x\n}\n\nrecord B { x: int }\n"
+    (found,) = split(Source("a", text)).diagnostics
+    assert found.span.start == text.index("{", text.index("if x"))
+    assert found.secondary[0].span.start == text.index("}")
     assert pieces_of(text) == ["record B { x: int }"]
 
 
