@@ -91,6 +91,7 @@ def _bless(case: Case, found: str) -> None:
 
 
 NOT_IN_SPEC = {
+    "not-compilable": "given by `saga compile` only; tests/compile has it",
     "internal-error": "only a bug of ours gives it",
     "unreadable-file": "needs a file system; tests/unit/test_load.py has it",
     "too-many-participants": "belongs to choreography, which is reserved",

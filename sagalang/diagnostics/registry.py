@@ -84,6 +84,8 @@ CODES: Final[tuple[Code, ...]] = (
     # 5 scenarios
     Code("SG501", "impossible-fault", _E, "a fault that the contract does not allow"),
     Code("SG502", "impossible-expectation", _E, "an expectation that can never hold"),
+    # 7 limits of a target
+    Code("SG701", "not-compilable", _E, "something that does not compile to Python yet"),
     # 9 internal and I/O
     Code("SG900", "internal-error", _E, "a bug in sagalang"),
     Code("SG901", "unreadable-file", _E, "a file that cannot be read"),

@@ -125,9 +125,9 @@ class HttpTransport:
         if answer is None:
             return mismatch(contract, f"answered with more than {MAX_BODY} bytes")
         outcome = classify(request, answer, self._now())
-        if self._remembered is not None and request.attempt == 1 and request.key is not None:
-            if "Idempotent-Replayed" in response.headers or knows_key(answer):
-                self._remembered(contract.label)
+        known = "Idempotent-Replayed" in response.headers or knows_key(answer)
+        if known and self._remembered and request.attempt == 1 and request.key is not None:
+            self._remembered(contract.label)
         return outcome
 
 

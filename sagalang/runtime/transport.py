@@ -61,8 +61,8 @@ def connect(
     """Transports for the program's services, as they are bound. Sends nothing.
 
     `services`: only these (default: all). `fakes` serves those without a binding.
-    `remembered`: see `HttpTransport`. Python modules are imported. Raises `EnvironmentProblem`, naming every variable that is missing or not usable,
-    or `BindingError`.
+    `remembered`: see `HttpTransport`. Python modules are imported. Raises `EnvironmentProblem`,
+    naming every variable that is missing or not usable, or `BindingError`.
     """
     wanted = [s for s in program.services.values() if services is None or s.name in services]
     _check_environment(wanted, environ)

@@ -518,6 +518,19 @@ def test_render_prints_or_writes_mermaid(tmp_path: Path) -> None:
     assert "cannot write" in refused.stderr
 
 
+def test_compile_writes_once_and_says_what_cannot_be_compiled(tmp_path: Path) -> None:
+    first = saga("compile", ORDER, "-o", tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.startswith("wrote")
+    assert saga("compile", ORDER, "-o", tmp_path).stdout.startswith("unchanged")
+    text = (ROOT / ORDER).read_text() + "\nlet first = [10, 20][5]\n"
+    (tmp_path / "a.saga").write_text(text)
+    refused = saga("compile", "a.saga", "-o", "out", cwd=tmp_path)
+    assert refused.returncode == 1
+    assert "error[SG701]" in refused.stdout
+    assert not (tmp_path / "out").exists()
+
+
 def test_which_saga_is_asked_when_there_are_several(tmp_path: Path) -> None:
     text = (ROOT / ORDER).read_text()
     again = text[text.index("saga PlaceOrder") : text.index("let sample")]
