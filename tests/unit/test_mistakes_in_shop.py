@@ -159,6 +159,7 @@ MISTAKES: list[tuple[str, str, str]] = [
     ("impossible-expectation", "compensated with OutOfStock", "compensated with BadAddress"),
 ]
 NOT_IN_REACH = {
+    "not-compilable": "told by `saga compile`",
     "internal-error": "only a bug of ours gives it",
     "unreadable-file": "it is about the file itself",
     "too-many-participants": "belongs to choreography, which is reserved",
