@@ -28,6 +28,7 @@ check: $(READY) ## lint, format, types, layers, examples
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict sagalang
 	$(BIN)/mypy --strict examples/order/services
+	$(BIN)/mypy --strict examples/shop/shop
 	$(BIN)/lint-imports
 	$(BIN)/saga check examples/order/order.saga examples/shop/shop.saga
 

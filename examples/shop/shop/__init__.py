@@ -1,0 +1,1 @@
+"""The shop's own code: what is not a service of somebody else."""
