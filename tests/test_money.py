@@ -32,6 +32,8 @@ FILES = [
     ROOT / "examples" / "shop" / "shop.saga",
 ]
 LATE = 1_000
+VERY_LATE = 3_600_000
+"""After every compensation, where the contract does not say that such a call never lands."""
 MANY = 12
 """Enough for every policy that gives up to give up; one that never does goes on after it."""
 KINDS = (
@@ -74,10 +76,21 @@ def faults(program: p.Program, values: Values) -> Iterator[PlannedFault | None]:
             for times in (1, MANY):
                 for kind in KINDS:
                     yield PlannedFault(kind, operation.label, after=LATE, remaining=times)
+                if may_be_very_late(program, operation):
+                    yield PlannedFault(
+                        "arrives late", operation.label, after=VERY_LATE, remaining=times
+                    )
                 for rejection in operation.rejects:
                     yield PlannedFault(
                         "rejects", operation.label, error=rejection.error, remaining=times
                     )
+
+
+def may_be_very_late(program: p.Program, operation: p.Operation) -> bool:
+    """Whether a call may land after its compensation, and its contract deals with that."""
+    undo = operation.compensation
+    fenced = undo is None or program.operation(undo).promises.fences_late
+    return fenced and operation.promises.lands_within is None
 
 
 def not_undone(program: p.Program) -> set[str]:
