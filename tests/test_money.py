@@ -1,7 +1,8 @@
 """Money never goes missing: every saga of the corpus and of the examples, every single fault.
 
 Each saga runs in simulated time on fakes that keep exactly the promises of their contracts, once
-without a fault and once for every operation and every kind of fault, struck once and many times.
+without a fault, once for every operation and every kind of fault, struck once and many times, and
+once for every refusal of a repeat while the first attempt is still under way.
 """
 
 from __future__ import annotations
@@ -69,8 +70,22 @@ def inputs(program: p.Program, saga: p.Saga, values: Values) -> dict[str, Any]:
     return made
 
 
-def faults(program: p.Program, values: Values) -> Iterator[PlannedFault | None]:
-    yield None
+def faults(program: p.Program) -> Iterator[list[PlannedFault]]:
+    yield []
+    for fault in single_faults(program):
+        yield [fault]
+    for service in program.services.values():
+        for operation in service.operations.values():
+            for rejection in operation.rejects:
+                if may_be_very_late(program, operation):
+                    # The repeat is refused, and the first attempt may still land: the doubt stays.
+                    yield [
+                        PlannedFault("arrives late", operation.label, after=VERY_LATE),
+                        PlannedFault("rejects", operation.label, error=rejection.error),
+                    ]
+
+
+def single_faults(program: p.Program) -> Iterator[PlannedFault]:
     for service in program.services.values():
         for operation in service.operations.values():
             for times in (1, MANY):
@@ -134,9 +149,9 @@ def test_no_single_fault_lets_an_effect_be_forgotten_or_done_twice(
     exempt = not_undone(program)
     seen: set[str] = set()
     struck = 0
-    for fault in faults(program, values):
-        told = f"{fault.kind} {fault.operation} {fault.remaining}" if fault else "no fault"
-        world = FakeWorld(program, values=values, faults=[fault] if fault else [])
+    for planned in faults(program):
+        told = ", ".join(f"{f.kind} {f.operation} {f.remaining}" for f in planned) or "no fault"
+        world = FakeWorld(program, values=values, faults=planned)
 
         async def main(clock: SimulatedClock, world: FakeWorld = world) -> Any:
             engine = MemoryEngine(clock, FakeTransport(world, clock), lambda: 0.5)
@@ -163,7 +178,7 @@ def test_no_single_fault_lets_an_effect_be_forgotten_or_done_twice(
             case Escalated():
                 assert result.owed, f"{told}: escalated, and nothing is said to be owed"
                 seen.add("escalated")
-        struck += fault is not None and fault.struck
+        struck += any(fault.struck for fault in planned)
     assert struck, "no fault met a call: the saga was not tested"
     OUTCOMES.update(seen)
 
