@@ -24,7 +24,7 @@ from sagalang.runtime.fake_values import Inventor
 from sagalang.runtime.fakes import FakeWorld
 from sagalang.runtime.faults import PlannedFault
 from sagalang.runtime.values import Values
-from sagalang.workspace import load
+from sagalang.workspace import load, load_text
 
 ROOT = Path(__file__).parents[1]
 FILES = [
@@ -54,7 +54,26 @@ def sagas() -> Iterator[tuple[str, p.Program, p.Saga]]:
                 yield f"{file.stem}-{saga.name}", program, saga
 
 
-ALL = list(sagas())
+FORGETFUL = """
+error Full
+policy patient { timeout 1s retry 3 times backoff 100ms jitter full }
+service Hall {
+  with patient
+  // It does not record rejections: what it refuses once, it may accept a moment later.
+  command book(id: string) keyed rejects Full compensate free(key)
+  command free(of: key) idempotent, absent ok, fences late
+  command open(id: string) idempotent
+}
+saga Book(id: string) {
+  id id
+  step Hall.book(id)
+  pivot step Hall.open(id)
+}
+"""
+ALL = [
+    *sagas(),
+    ("forgetful", (forgetful := load_text(FORGETFUL).program), forgetful.sagas["Book"]),
+]
 
 
 def inputs(program: p.Program, saga: p.Saga, values: Values) -> dict[str, Any]:
