@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from sagalang.graph.structure import blocks_of
 from sagalang.interpret.run import run
 from sagalang.machine.evaluate import Build, Scope, evaluate
 from sagalang.machine.events import Compensated, Completed, Escalated
@@ -133,24 +134,12 @@ def not_undone(program: p.Program) -> set[str]:
 
     def visit(block: p.Block) -> None:
         for statement in block.statements:
-            match statement:
-                case p.Step():
-                    if statement.best_effort or not isinstance(
-                        statement.compensation, p.Compensation
-                    ):
-                        found.add(statement.call.label)
-                case p.Parallel():
-                    for branch in statement.branches:
-                        visit(branch)
-                case p.For():
-                    visit(statement.body)
-                case p.If():
-                    visit(statement.then)
-                    visit(statement.otherwise)
-                case p.Attempt():
-                    visit(statement.body)
-                    for handler in statement.handlers:
-                        visit(handler.body)
+            if isinstance(statement, p.Step) and (
+                statement.best_effort or not isinstance(statement.compensation, p.Compensation)
+            ):
+                found.add(statement.call.label)
+            for inner in blocks_of(statement):
+                visit(inner)
 
     for saga in program.sagas.values():
         visit(saga.body)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sagalang.cli.live import duration
 from sagalang.cli.shown import shown
 from sagalang.cli.terminal import BOLD, GREEN, RED, YELLOW, paint
+from sagalang.graph.structure import blocks_of
 from sagalang.machine import events as m
 from sagalang.machine.events import Purpose
 from sagalang.model import program as p
@@ -157,18 +158,8 @@ def _never_undone(program: p.Program) -> dict[str, str]:
                     found[path] = "best effort"
                 case p.Step(path=path, compensation=p.NoCompensation(why)):
                     found[path] = why
-                case p.Parallel(branches):
-                    for branch in branches:
-                        visit(branch)
-                case p.For(body=body):
-                    visit(body)
-                case p.If(_, then, otherwise):
-                    visit(then)
-                    visit(otherwise)
-                case p.Attempt(_, body, handlers):
-                    visit(body)
-                    for handler in handlers:
-                        visit(handler.body)
+            for inner in blocks_of(statement):
+                visit(inner)
 
     for saga in program.sagas.values():
         visit(saga.body)

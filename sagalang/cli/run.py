@@ -373,30 +373,20 @@ def _not_yet(program: p.Program) -> list[str]:
 
 def _wait_hints(program: p.Program, saga: p.Saga) -> dict[str, str]:
     """For each wait: which event it needs, and how to send it."""
+    from sagalang.graph.structure import blocks_of
     from sagalang.model import program as p
 
     found: dict[str, str] = {}
 
     def visit(block: p.Block) -> None:
         for statement in block.statements:
-            match statement:
-                case p.Wait():
-                    fields = program.events[statement.event].fields
-                    shape = ", ".join(f"{field.name}: …" for field in fields)
-                    event = f"{statement.event}({shape})"
-                    found[statement.path] = f" for an event: --send '{event}'"
-                case p.Parallel():
-                    for branch in statement.branches:
-                        visit(branch)
-                case p.For():
-                    visit(statement.body)
-                case p.If():
-                    visit(statement.then)
-                    visit(statement.otherwise)
-                case p.Attempt():
-                    visit(statement.body)
-                    for handler in statement.handlers:
-                        visit(handler.body)
+            if isinstance(statement, p.Wait):
+                fields = program.events[statement.event].fields
+                shape = ", ".join(f"{field.name}: …" for field in fields)
+                event = f"{statement.event}({shape})"
+                found[statement.path] = f" for an event: --send '{event}'"
+            for inner in blocks_of(statement):
+                visit(inner)
 
     visit(saga.body)
     return found

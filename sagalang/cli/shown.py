@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sagalang.model.types import (
+    InlineRecord,
     ListOf,
     MapOf,
     Optional,
@@ -32,7 +33,7 @@ def shown(value: Any, type_: Type, values: Values) -> Any:
         case MapOf(item):
             return {name: shown(part, item, values) for name, part in value.items()}
         case _:
-            fields = values.fields_of(type_) if _is_record(type_) else ()
+            fields = values.fields_of(type_) if isinstance(type_, RecordRef | InlineRecord) else ()
             if not fields:
                 return plain(value, values.python_type(type_))
             return {
@@ -40,21 +41,3 @@ def shown(value: Any, type_: Type, values: Values) -> Any:
                 for name, field_type, wire in fields
                 if (part := values.get(value, name)) is not None
             }
-
-
-def _is_record(type_: Type) -> bool:
-    from sagalang.model.types import InlineRecord
-
-    return isinstance(type_, RecordRef | InlineRecord)
-
-
-def short(value: Any, limit: int = 60) -> str:
-    """One line of JSON, cut where it is long."""
-    import json
-    from decimal import Decimal
-
-    def default(item: Any) -> Any:
-        return float(item) if isinstance(item, Decimal) else str(item)
-
-    text = json.dumps(value, ensure_ascii=False, default=default)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
