@@ -31,7 +31,16 @@ from sagalang.model.types import RecordRef
 from sagalang.runtime import journal
 from sagalang.runtime.calls import Interruption
 from sagalang.runtime.codec import encode
-from sagalang.runtime.engine import Activity, Crash, Engine, MemoryEngine, Session, StepCall
+from sagalang.runtime.engine import (
+    BACKWARDS,
+    Activity,
+    Crash,
+    Engine,
+    MemoryEngine,
+    Question,
+    Session,
+    StepCall,
+)
 from sagalang.runtime.values import Values
 
 
@@ -295,9 +304,13 @@ class Run:
         if command.probe is not None:
             asked = self.program.services[command.probe.service]
             query = asked.operations[command.probe.operation]
-            probe = (self.values.contract(query), command.probe.args)
+            probe = Question(self.values.contract(query), command.probe.args, query.policy)
         config = calls.CallConfig.of(
-            operation, command.policy, deadline=command.deadline, resolve=resolve
+            operation,
+            command.policy,
+            deadline=command.deadline,
+            resolve=resolve,
+            patient=command.purpose in BACKWARDS,
         )
         call = StepCall(
             place=command.place,
@@ -306,6 +319,7 @@ class Run:
             args=command.args,
             key=command.key,
             config=config,
+            protected=operation.policy,
             probe=probe,
             number=command.number,
             known=known,

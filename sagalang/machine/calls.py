@@ -7,22 +7,27 @@ still time and budget for it is decided beside it. Times are ms since the Unix e
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Final
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from sagalang.machine import backoff
 from sagalang.machine.outcomes import Failure, NotSent, Ok, Outcome, Rejected, Unknown
-from sagalang.model.errors import NOT_SENT, UNAVAILABLE
+from sagalang.model.errors import CIRCUIT_OPEN, NOT_SENT, OWN_REFUSALS, UNAVAILABLE
 from sagalang.model.program import DEFAULT_TIMEOUT, Ms, Operation, Policy, Retry
 
 
-@dataclass(frozen=True, slots=True)
-class CallConfig:
+class CallConfig(Struct, frozen=True, gc=False):
     """What a call may do. `deadline` is absolute; no sleep is started that would reach it.
 
     `resolve`: the call was made before and its outcome is unknown; find out, do not insist: once
     it is certain that it did not happen, it is not made again.
+
+    `patient`: it must get through. Refusals by our own protections (an open breaker, a full
+    bulkhead, the rate limit, the retry budget) are waited out and use up no retries. So it is for
+    compensations, and for whatever is retried forever.
     """
 
     timeout: Ms = DEFAULT_TIMEOUT
@@ -37,6 +42,7 @@ class CallConfig:
     has_probe: bool = False
     lands_within: Ms | None = None
     resolve: bool = False
+    patient: bool = False
 
     @classmethod
     def of(
@@ -46,6 +52,7 @@ class CallConfig:
         *,
         deadline: Ms | None = None,
         resolve: bool = False,
+        patient: bool = False,
     ) -> CallConfig:
         promises = operation.promises
         return cls(
@@ -61,7 +68,12 @@ class CallConfig:
             has_probe=operation.probe is not None,
             lands_within=promises.lands_within,
             resolve=resolve,
+            patient=patient or endless(policy.retry),
         )
+
+
+def endless(retry: Retry | None) -> bool:
+    return retry is not None and retry.retries is None
 
 
 class Phase(Enum):
@@ -75,12 +87,14 @@ class Phase(Enum):
     DONE = "done"
 
 
-@dataclass(frozen=True, slots=True)
-class CallState:
+class CallState(Struct, frozen=True, gc=False):
     """`doubt`: an attempt went unanswered and may have happened, or may yet.
 
     `unanswered`: when the last such attempt ended; it outlives the doubt where a later attempt
     succeeded, because the late one may still land.
+
+    `refused`: attempts that our own protections kept from leaving. `stood`: whether it has waited
+    for an open breaker, which a call that is not patient does once.
     """
 
     phase: Phase = Phase.NEW
@@ -92,6 +106,8 @@ class CallState:
     doubt: bool = False
     unanswered: Ms | None = None
     waited: Ms = 0
+    refused: int = 0
+    stood: bool = False
     last: Outcome | None = None
     interrupted: bool = False
 
@@ -99,60 +115,57 @@ class CallState:
 # --- Events and commands -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Begin:
+class Begin(Struct, frozen=True, gc=False):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptEnded:
+class AttemptEnded(Struct, frozen=True, gc=False):
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeEnded:
+class ProbeEnded(Struct, frozen=True, gc=False):
     """`Ok(None)` is the probe's no; `Ok(value)` its yes."""
 
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Woke:
-    pass
+class Woke(Struct, frozen=True, gc=False):
+    """`budget`: whether the retry budget has room for the retry that is due (`spends_budget`)."""
+
+    budget: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Interrupted:
+class Interrupted(Struct, frozen=True, gc=False):
     """Nothing new may start; what is in flight is awaited."""
 
 
 CallEvent = Begin | AttemptEnded | ProbeEnded | Woke | Interrupted
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True, gc=False):
+    """`timeout` counts from when it is sent, `ends` is the moment at which it is given up, sent or
+    still waiting for its turn."""
+
     number: int
-    until: Ms
-    """When it is given up as a timeout."""
+    timeout: Ms
+    ends: Ms | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(Struct, frozen=True, gc=False):
     number: int
-    until: Ms
+    timeout: Ms
+    ends: Ms | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Sleep:
-    """`reason`: `backoff`, `retry-after`, `lands-within`."""
+class Sleep(Struct, frozen=True, gc=False):
+    """`reason`: `backoff`, `retry-after`, `breaker`, `retry-budget`, `lands-within`."""
 
     until: Ms
     delay: Ms
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True, gc=False):
     outcome: Outcome
     unanswered: Ms | None
 
@@ -257,18 +270,20 @@ def advance(config: CallConfig, state: CallState, event: CallEvent, now: Ms, dra
     Every event is answered by at most one command; after `Done` by none.
     """
     match event, state.phase:
+        case Begin(), Phase.NEW:
+            return _begin(config, state, now, draw)
+        case AttemptEnded(outcome), Phase.ATTEMPTING:
+            return _attempt_ended(config, state, outcome, now, draw)
         case _, Phase.DONE:
             return state, ()
         case Interrupted(), Phase.ATTEMPTING | Phase.ASKING:
             return replace(state, interrupted=True), ()
         case Interrupted(), _:
             return _finish(replace(state, interrupted=True))
-        case Begin(), Phase.NEW:
-            return _begin(config, state, now, draw)
-        case AttemptEnded(outcome), Phase.ATTEMPTING:
-            return _attempt_ended(config, state, outcome, now, draw)
         case ProbeEnded(outcome), Phase.ASKING:
             return _probe_ended(config, state, outcome, now, draw)
+        case Woke(budget=False), Phase.SLEEPING:
+            return _over_budget(config, state, now, draw)
         case Woke(), Phase.SLEEPING:
             return _attempt(config, state, now, draw)
         case Woke(), Phase.HOLDING:
@@ -295,19 +310,22 @@ def _attempt(config: CallConfig, state: CallState, now: Ms, draw: float) -> Step
         attempts=state.attempts + 1,
         first_attempt=now if state.first_attempt is None else state.first_attempt,
     )
-    return state, (Attempt(state.attempts, _given_up_at(config, state, now)),)
+    return state, (Attempt(state.attempts, config.timeout, _ends(config, state)),)
 
 
 def _probe(config: CallConfig, state: CallState, now: Ms) -> Step:
     state = replace(state, phase=Phase.ASKING, asked=state.asked + 1)
-    return state, (Probe(state.asked, _given_up_at(config, state, now)),)
+    return state, (Probe(state.asked, config.timeout, _ends(config, state)),)
 
 
 def _attempt_ended(
     config: CallConfig, state: CallState, outcome: Outcome, now: Ms, draw: float
 ) -> Step:
     what = kind(outcome)
-    state = replace(state, last=outcome)
+    if kept_back(outcome):
+        state = replace(state, last=outcome, refused=state.refused + 1)
+    else:
+        state = replace(state, last=outcome)
     if what in (Kind.UNKNOWN, Kind.MISMATCH) and not config.is_query:
         state = replace(state, doubt=True, unanswered=now)
     elif what is Kind.REJECTED and config.records_rejections and _key_holds(config, state, now):
@@ -332,26 +350,55 @@ def _standing(config: CallConfig, state: CallState, what: Kind, now: Ms) -> Stan
 
 
 def _repeat(config: CallConfig, state: CallState, now: Ms, draw: float) -> Step:
-    if not _retries_left(config, state.attempts):
+    if not _retries_left(config, _attempts(config, state)):
         return _finish(state)
-    return _sleep(config, state, state.attempts, Phase.SLEEPING, now, draw)
+    return _sleep(config, state, state.attempts, Phase.SLEEPING, state.last, now, draw)
+
+
+def _over_budget(config: CallConfig, state: CallState, now: Ms, draw: float) -> Step:
+    """The retry that was due would be one too many for the service."""
+    if not config.patient:
+        return _finish(state)
+    assert config.retry is not None
+    wait = backoff.delay(config.retry, state.attempts, state.waited, draw)
+    # At least 1, so that time goes on whatever the draw.
+    return _wait(config, state, Phase.SLEEPING, max(wait, 1), "retry-budget", now)
 
 
 def _ask(config: CallConfig, state: CallState, now: Ms, draw: float) -> Step:
     """Probe, after a back-off where the policy has one; asking needs no retries to be left."""
     if config.retry is None:
         return _probe(config, state, now)
-    return _sleep(config, state, max(state.attempts, 1), Phase.HOLDING, now, draw)
+    return _sleep(config, state, max(state.attempts, 1), Phase.HOLDING, state.last, now, draw)
 
 
 def _sleep(
-    config: CallConfig, state: CallState, repeat: int, then: Phase, now: Ms, draw: float
+    config: CallConfig,
+    state: CallState,
+    repeat: int,
+    then: Phase,
+    after: Outcome | None,
+    now: Ms,
+    draw: float,
 ) -> Step:
+    """Wait for the repeat; `after` is what the last attempt or probe came to."""
     assert config.retry is not None
     wait, reason = backoff.delay(config.retry, repeat, state.waited, draw), "backoff"
-    asked = state.last.retry_after if isinstance(state.last, NotSent | Unknown) else None
-    if asked is not None and asked > wait:
+    asked = after.retry_after if isinstance(after, NotSent | Unknown) else None
+    if asked is not None and after is not None and kept_back(after, CIRCUIT_OPEN):
+        # The breaker says when it will probe; sleeping on it again and again would be blind.
+        if state.stood and not config.patient:
+            return _finish(state)
+        state = replace(state, stood=True)
+        wait, reason = backoff.pushed_back(config.retry, repeat, asked, draw), "breaker"
+    elif asked is not None and asked > wait:
         wait, reason = backoff.pushed_back(config.retry, repeat, asked, draw), "retry-after"
+    return _wait(config, state, then, wait, reason, now)
+
+
+def _wait(
+    config: CallConfig, state: CallState, then: Phase, wait: Ms, reason: str, now: Ms
+) -> Step:
     if not _fits(config, state, now + wait):
         return _finish(state)
     state = replace(state, phase=then, waited=wait)
@@ -373,14 +420,16 @@ def _probe_ended(
         wait = believed_at - now
         return replace(state, phase=Phase.HOLDING), (Sleep(believed_at, wait, "lands-within"),)
     # No answer, or a no that proves nothing.
-    state = replace(state, asked_in_vain=state.asked_in_vain + 1)
+    if not (config.patient and kept_back(outcome)):
+        state = replace(state, asked_in_vain=state.asked_in_vain + 1)
     if state.interrupted:
         return _finish(state)
     if config.resolve and _repeatable(config, state, now):
         return _attempt(config, state, now, draw)
     if not _retries_left(config, state.asked_in_vain):
         return _finish(state)
-    return _sleep(config, state, state.asked_in_vain, Phase.HOLDING, now, draw)
+    repeat = max(state.asked_in_vain, 1)
+    return _sleep(config, state, repeat, Phase.HOLDING, outcome, now, draw)
 
 
 def _did_not_happen(config: CallConfig, state: CallState, now: Ms, draw: float) -> Step:
@@ -390,7 +439,7 @@ def _did_not_happen(config: CallConfig, state: CallState, now: Ms, draw: float) 
     )
     again = not config.resolve and not mismatch and not state.interrupted
     # A recovered call has not been attempted since: its first attempt now is no retry.
-    if again and (state.attempts == 0 or _retries_left(config, state.attempts)):
+    if again and (state.attempts == 0 or _retries_left(config, _attempts(config, state))):
         return _attempt(config, state, now, draw)
     return _finish(state)
 
@@ -432,6 +481,11 @@ def _retries_left(config: CallConfig, used: int) -> bool:
     return retry is not None and (retry.retries is None or used <= retry.retries)
 
 
+def _attempts(config: CallConfig, state: CallState) -> int:
+    """The attempts that count: those of a patient call do only if they were sent."""
+    return state.attempts - state.refused if config.patient else state.attempts
+
+
 def _ends(config: CallConfig, state: CallState) -> Ms | None:
     return None if config.total is None else state.began + config.total
 
@@ -441,11 +495,15 @@ def _fits(config: CallConfig, state: CallState, at: Ms) -> bool:
     return (config.deadline is None or at < config.deadline) and (ends is None or at < ends)
 
 
-def _given_up_at(config: CallConfig, state: CallState, now: Ms) -> Ms:
-    """An attempt may outlast the saga's deadline (its outcome must be known), not `total`."""
-    ends = _ends(config, state)
-    until = now + config.timeout
-    return until if ends is None else min(until, max(ends, now))
+def kept_back(outcome: Outcome, *names: str) -> bool:
+    """Whether our own protections (or the one of that name) refused to let the call leave."""
+    return isinstance(outcome, NotSent) and outcome.error.name in (names or OWN_REFUSALS)
+
+
+def spends_budget(state: CallState) -> bool:
+    """Whether the attempt that is due loads the service once more than the saga asked for. One
+    that follows a refusal of our own does not: the refused one was never sent."""
+    return state.phase is Phase.SLEEPING and not (state.last and kept_back(state.last))
 
 
 def failure(outcome: Outcome) -> Failure | None:

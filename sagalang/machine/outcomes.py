@@ -6,7 +6,7 @@ saga may believe). See language.md, section 1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sagalang.model.errors import (
@@ -66,16 +66,18 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Ok:
-    """A declared answer arrived."""
+    """A declared answer arrived. `replayed`: the service had given it before, to the same key."""
 
     value: Any = None
+    replayed: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The service declared that it did nothing."""
+    """The service declared that it did nothing. `replayed`: as for `Ok`."""
 
     error: Failure
+    replayed: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

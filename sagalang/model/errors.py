@@ -18,6 +18,9 @@ CANCELLED: Final = "Cancelled"
 NOT_DONE: Final = "NotDone"
 """A person said that a step did not happen (settlement of an escalation)."""
 
+OWN_REFUSALS: Final = frozenset({CIRCUIT_OPEN, BULKHEAD_FULL, RATE_LIMITED})
+"""Not sent, because our own protections held the call back."""
+
 UNKNOWN_ERRORS: Final = frozenset({TIMEOUT, UNAVAILABLE, CONTRACT_MISMATCH})
 NOT_SENT_ERRORS: Final = frozenset({NOT_SENT, CIRCUIT_OPEN, BULKHEAD_FULL, RATE_LIMITED, THROTTLED})
 BUILT_IN_ERRORS: Final = (

@@ -260,6 +260,10 @@ class Breaker(Struct, frozen=True, gc=False):
     probe_up_to: Ms | None = None
     slow_after: Ms | None = None
     per_operation: bool = False
+    probes: int = 1
+    """Results of probes it takes for a verdict by rate. Not expressible in the language, like
+    `probes_at_once`: for direct users of `sagalang.resilience`. Both are at least 1."""
+    probes_at_once: int = 1
 
 
 class Bulkhead(Struct, frozen=True, gc=False):

@@ -1,18 +1,28 @@
-"""Drives the state machine of one call: the clock, the random draw and the I/O.
+"""Drives the state machine of one call through its protections.
 
-`asyncio.CancelledError` always passes through: it is never an outcome.
+What is done in which order stands once, in `conduct`, which does no I/O: it yields what is to be
+done. `drive` does it under asyncio; `sagalang.resilience` has a driver for threads beside it.
+`asyncio.CancelledError` always passes through: it is never an outcome, and gives back what was
+held.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+import threading
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, Final
+
+from msgspec import Struct
 
 from sagalang.machine import calls
-from sagalang.machine.outcomes import Failure, Outcome, Unknown
-from sagalang.model.errors import TIMEOUT
+from sagalang.machine.breaker import Permit
+from sagalang.machine.outcomes import Failure, NotSent, Ok, Outcome, Rejected, Unknown
+from sagalang.model import program as p
+from sagalang.model.errors import BULKHEAD_FULL, NOT_SENT, TIMEOUT
+from sagalang.model.program import Ms
 from sagalang.runtime.clock import Clock
+from sagalang.runtime.protection import UNGUARDED, BreakerChanged, BulkheadCell, Guard, Turn
 
 Draw = Callable[[], float]
 """A random number in [0, 1)."""
@@ -20,28 +30,211 @@ Draw = Callable[[], float]
 Send = Callable[[int], Awaitable[Outcome]]
 """Makes attempt (or probe) number n, from 1. Raises nothing but cancellation."""
 
-Note = Callable[[calls.CallCommand | calls.CallEvent], None]
-"""Told of every command and event, as it happens."""
+
+class Queued(Struct, frozen=True, gc=False):
+    """A call waits for its turn in a bulkhead, at most until then."""
+
+    until: Ms | None
+
+
+Told = calls.CallCommand | calls.CallEvent | BreakerChanged | Queued
+Note = Callable[[Told], None]
+"""Told of every command and event, and of what the protections do, as it happens."""
 
 
 class Interruption:
     """Asks one call to start nothing new. Setting it twice is setting it once."""
 
+    __slots__ = ("_set", "_watchers")
+
     def __init__(self) -> None:
-        self._event = asyncio.Event()
+        self._set = False
+        self._watchers: list[Callable[[], None]] = []
 
     def set(self) -> None:
-        self._event.set()
+        self._set = True
+        for watcher in tuple(self._watchers):
+            watcher()
 
     def is_set(self) -> bool:
-        return self._event.is_set()
+        return self._set
 
-    async def wait(self) -> None:
-        await self._event.wait()
+    def watch(self, watcher: Callable[[], None]) -> None:
+        self._watchers.append(watcher)
+
+    def unwatch(self, watcher: Callable[[], None]) -> None:
+        self._watchers.remove(watcher)
+
+
+# --- What is to be done --------------------------------------------------------------------------
+
+
+class Exchange(Struct, frozen=True, gc=False):
+    """Send attempt (or probe) `number`; answered by its outcome. At `until` it is given up."""
+
+    probe: bool
+    number: int
+    until: Ms
+
+
+class Pause(Struct, frozen=True, gc=False):
+    """Wait until then, or until the interruption."""
+
+    until: Ms
+
+
+class Stand(Struct, frozen=True, gc=False):
+    """Wait for the turn, at most until then, or until the interruption. Whether it came shows in
+    the turn."""
+
+    turn: Turn
+    until: Ms | None
+
+
+Effect = Exchange | Pause | Stand
+Conduct = Generator[Effect, Any, calls.Done]
+
+TIMED_OUT: Final = Unknown(Failure(TIMEOUT, None, "no answer in time"))
+_GIVEN_UP: Final = NotSent(Failure(NOT_SENT, None, "it was interrupted in the queue"))
+_WAITED_IN_VAIN: Final = NotSent(Failure(BULKHEAD_FULL, None, "its turn did not come in time"))
 
 
 def _ignore(_: object) -> None:
     pass
+
+
+def conduct(
+    config: calls.CallConfig,
+    state: calls.CallState,
+    now: Callable[[], Ms],
+    draw: Draw,
+    guard: Guard,
+    asking: Guard,
+    interrupted: Callable[[], bool],
+    note: Note,
+) -> Conduct:
+    """One call until its outcome is settled. Closing it gives back what it holds.
+
+    Outermost first: total budget > retry (+ retry budget) > breaker > rate limit > bulkhead >
+    attempt timeout > call (language.md, section 6). `asking` protects the probe's operation.
+    """
+    if guard.budget is not None:
+        guard.budget.request(now())
+    event: calls.CallEvent = calls.Begin()
+    while True:
+        if not state.interrupted and interrupted():
+            note(calls.Interrupted())
+            state, commands = calls.advance(config, state, calls.Interrupted(), now(), draw())
+            if commands:
+                return _ended(commands, note)
+        note(event)
+        state, commands = calls.advance(config, state, event, now(), draw())
+        (command,) = commands
+        match command:
+            case calls.Attempt():
+                note(command)
+                outcome = yield from _through(guard, command, False, now, interrupted, note)
+                event = calls.AttemptEnded(outcome)
+            case calls.Probe():
+                note(command)
+                outcome = yield from _through(asking, command, True, now, interrupted, note)
+                event = calls.ProbeEnded(outcome)
+            case calls.Sleep(until):
+                note(command)
+                yield Pause(until)
+                room = True
+                if guard.budget is not None and not interrupted() and calls.spends_budget(state):
+                    room = guard.budget.retry(now())
+                event = calls.Woke(room)
+            case calls.Done():
+                return _ended(commands, note)
+
+
+def _ended(commands: tuple[calls.CallCommand, ...], note: Note) -> calls.Done:
+    (done,) = commands
+    assert isinstance(done, calls.Done)
+    note(done)
+    return done
+
+
+def _through(
+    guard: Guard,
+    command: calls.Attempt | calls.Probe,
+    probe: bool,
+    now: Callable[[], Ms],
+    interrupted: Callable[[], bool],
+    note: Note,
+) -> Generator[Effect, Any, Outcome]:
+    """One attempt. The breaker's permit comes first, and goes back if nothing is learned."""
+    breaker, bulkhead = guard.breaker, guard.bulkhead
+    permit: Permit | None = None
+    entered = False
+    sent = now()
+    try:
+        if breaker is not None:
+            admitted = breaker.admit(sent, 2 * command.timeout, note)
+            if isinstance(admitted, NotSent):
+                return admitted
+            permit = admitted
+        if guard.rate is not None:
+            refused = guard.rate.admit(sent)
+            if refused is not None:
+                return refused
+        if bulkhead is not None:
+            turn = bulkhead.enter()
+            if isinstance(turn, NotSent):
+                return turn
+            if turn is not None:
+                until = _waits_until(bulkhead.config, command, sent)
+                note(Queued(until))
+                if not (yield from _queue(bulkhead, turn, until)):
+                    return _GIVEN_UP if interrupted() else _WAITED_IN_VAIN
+                sent = now()
+            entered = True
+            if turn is not None and breaker and permit and breaker.stale(permit):
+                # It opened or closed while the call stood in the queue.
+                permit = None
+                admitted = breaker.admit(sent, 2 * command.timeout, note)
+                if isinstance(admitted, NotSent):
+                    return admitted
+                permit = admitted
+        # The timeout counts from here, not from when the call queued. It may outlast the saga's
+        # deadline (its outcome must be known), but not the total budget.
+        until = sent + command.timeout
+        if command.ends is not None and command.ends < until:
+            until = max(command.ends, sent)
+        outcome: Outcome = yield Exchange(probe, command.number, until)
+        if breaker and permit and calls.kind(outcome) is not calls.Kind.UNSENDABLE:
+            ok, ended = isinstance(outcome, Ok | Rejected), now()
+            breaker.record(permit, ok=ok, took=ended - sent, now=ended, notice=note)
+            permit = None
+        return outcome
+    finally:
+        if entered and bulkhead:
+            bulkhead.leave()
+        if breaker and permit:
+            breaker.release(permit)
+
+
+def _queue(bulkhead: BulkheadCell, turn: Turn, until: Ms | None) -> Generator[Effect, Any, bool]:
+    """Whether the turn came."""
+    try:
+        yield Stand(turn, until)
+    except BaseException:
+        if not bulkhead.give_up(turn):
+            bulkhead.leave()  # it came in the moment of the cancellation: the next one gets it
+        raise
+    return not bulkhead.give_up(turn)
+
+
+def _waits_until(config: p.Bulkhead, command: calls.Attempt | calls.Probe, now: Ms) -> Ms | None:
+    if config.wait is None:
+        return command.ends
+    until = now + config.wait
+    return until if command.ends is None else min(until, command.ends)
+
+
+# --- Doing it under asyncio ----------------------------------------------------------------------
 
 
 async def drive(
@@ -52,64 +245,94 @@ async def drive(
     draw: Draw,
     attempt: Send,
     probe: Send | None = None,
+    guard: Guard = UNGUARDED,
+    asking: Guard = UNGUARDED,
     interruption: Interruption | None = None,
     note: Note = _ignore,
 ) -> calls.Done:
     """Make a call until its outcome is settled. `state` is a fresh or a recovered one.
 
-    An interruption ends sleeps at once; an attempt or a probe in flight is awaited.
+    An interruption ends sleeps and queueing at once; an attempt or a probe in flight is awaited.
     """
     interruption = interruption or Interruption()
-    event: calls.CallEvent = calls.Begin()
-    while True:
-        if interruption.is_set() and not state.interrupted:
-            note(calls.Interrupted())
-            state, commands = calls.advance(config, state, calls.Interrupted(), clock.now(), draw())
-            if commands:
-                return _ended(commands, note)
-        note(event)
-        state, commands = calls.advance(config, state, event, clock.now(), draw())
-        (command,) = commands
-        match command:
-            case calls.Done():
-                return _ended(commands, note)
-            case calls.Attempt(number, until):
-                note(command)
-                event = calls.AttemptEnded(await _bounded(clock, until, attempt, number))
-            case calls.Probe(number, until):
-                note(command)
-                assert probe is not None
-                event = calls.ProbeEnded(await _bounded(clock, until, probe, number))
-            case calls.Sleep(until):
-                note(command)
-                await _sleep(clock, until, interruption)
-                event = calls.Woke()
-
-
-def _ended(commands: tuple[calls.CallCommand, ...], note: Note) -> calls.Done:
-    (done,) = commands
-    assert isinstance(done, calls.Done)
-    note(done)
-    return done
-
-
-async def _bounded(clock: Clock, until: int, send: Send, number: int) -> Outcome:
+    course = conduct(config, state, clock.now, draw, guard, asking, interruption.is_set, note)
+    reply: Outcome | None = None
     try:
-        async with clock.timeout_at(until):
+        while True:
+            effect = course.send(reply)
+            reply = None
+            match effect:
+                case Exchange(asks, number, until):
+                    send = attempt if not asks else probe
+                    assert send is not None
+                    reply = await _bounded(clock, until, send, number)
+                case Pause(until):
+                    await _pause(clock, until, interruption)
+                case Stand(turn, until):
+                    await _stand(clock, turn, until, interruption)
+    except StopIteration as stop:
+        done: calls.Done = stop.value
+        return done
+    finally:
+        course.close()
+
+
+async def _bounded(clock: Clock, until: Ms, send: Send, number: int) -> Outcome:
+    try:
+        with clock.timeout_at(until):
             return await send(number)
     except TimeoutError:
-        return Unknown(Failure(TIMEOUT, None, "no answer in time"))
+        return TIMED_OUT
 
 
-async def _sleep(clock: Clock, until: int, interruption: Interruption) -> None:
+async def _pause(clock: Clock, until: Ms, interruption: Interruption) -> None:
     """Until the moment or the interruption, whichever comes first."""
-    waits: list[asyncio.Future[Any]] = [
-        asyncio.ensure_future(clock.sleep_until(until)),
-        asyncio.ensure_future(interruption.wait()),
-    ]
+    await asyncio.sleep(0)
+    while not interruption.is_set() and clock.now() < until:
+        woken, wake = _alarm()
+        interruption.watch(wake)
+        try:
+            with clock.timeout_at(until):
+                await woken
+        except TimeoutError:
+            pass
+        finally:
+            interruption.unwatch(wake)
+
+
+async def _stand(clock: Clock, turn: Turn, until: Ms | None, interruption: Interruption) -> None:
+    """Until the turn came, the moment, or the interruption."""
+    woken, wake = _alarm()
+    turn.wake = wake
+    interruption.watch(wake)
     try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        if turn.granted or interruption.is_set():  # before there was anyone to wake
+            return
+        if until is None:
+            await woken
+            return
+        with clock.timeout_at(until):
+            await woken
+    except TimeoutError:
+        pass
     finally:
-        for wait in waits:
-            wait.cancel()
-        await asyncio.gather(*waits, return_exceptions=True)
+        interruption.unwatch(wake)
+
+
+def _alarm() -> tuple[asyncio.Future[None], Callable[[], None]]:
+    """A future, and what resolves it from any thread, once or more."""
+    loop = asyncio.get_running_loop()
+    woken: asyncio.Future[None] = loop.create_future()
+    here = threading.get_ident()
+
+    def resolve() -> None:
+        if not woken.done():
+            woken.set_result(None)
+
+    def wake() -> None:
+        if threading.get_ident() == here:
+            resolve()
+        else:
+            loop.call_soon_threadsafe(resolve)
+
+    return woken, wake

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Final, Protocol
 
 from sagalang.machine import calls
 from sagalang.machine.events import CancelRequested, Event, EventReceived, Place, Purpose
-from sagalang.machine.outcomes import Ok, Outcome
-from sagalang.model.program import Ms
+from sagalang.machine.outcomes import Ok, Outcome, Rejected
+from sagalang.model.program import Ms, Policy
 from sagalang.runtime import journal
-from sagalang.runtime.calls import Draw, Interruption, drive
+from sagalang.runtime.calls import Draw, Interruption, Queued, Told, drive
 from sagalang.runtime.clock import Clock
 from sagalang.runtime.contract import Contract, Request
+from sagalang.runtime.protection import UNGUARDED, BreakerChanged, Protections
 from sagalang.runtime.transport import Transport
 
 
@@ -35,10 +36,19 @@ class NoSuchRunError(EngineError):
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """The query that tells whether a call happened."""
+
+    contract: Contract
+    args: tuple[Any, ...]
+    protected: Policy
+
+
+@dataclass(frozen=True, slots=True)
 class StepCall:
-    """One call as the saga wants it made. `probe`: the contract and arguments of the query that
-    tells whether it happened. `known`: where it was made before, its state. `resumed`: its intent
-    is on record already."""
+    """One call as the saga wants it made. `protected`: the operation's policy, of which breaker,
+    bulkhead, rate limit and retry budget apply (the rest stands in `config`). `known`: where it
+    was made before, its state. `resumed`: its intent is on record already."""
 
     place: Place
     purpose: Purpose
@@ -46,10 +56,15 @@ class StepCall:
     args: tuple[Any, ...]
     key: str | None
     config: calls.CallConfig
-    probe: tuple[Contract, tuple[Any, ...]] | None = None
+    protected: Policy
+    probe: Question | None = None
     number: int = 1
     known: calls.CallState | None = None
     resumed: bool = False
+
+
+BACKWARDS: Final = frozenset({Purpose.RESOLVE, Purpose.COMPENSATE})
+"""What must get through: it waits for an open breaker instead of failing fast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +130,8 @@ Observer = Callable[[journal.Entry], None]
 
 
 class MemoryEngine:
-    """Nothing survives; takes any clock. `journal` has the entries of all runs, in order."""
+    """Nothing survives; takes any clock. `journal` has the entries of all runs, in order. All
+    runs of the engine share its `protections`; several engines of a process may share them too."""
 
     def __init__(
         self,
@@ -123,10 +139,12 @@ class MemoryEngine:
         transport: Transport,
         draw: Draw,
         observer: Observer | None = None,
+        protections: Protections | None = None,
     ) -> None:
         self.clock = clock
         self.transport = transport
         self.draw = draw
+        self.protections = protections or Protections()
         self.journal: list[journal.Entry] = []
         self._observer = observer
         self._sessions: dict[str, MemorySession] = {}
@@ -235,18 +253,22 @@ class MemorySession:
         log = _CallLog(self, call)
         if not call.resumed:
             log.intent()
-        engine = self._engine
-        probe = None
-        if call.probe is not None:
-            contract, args = call.probe
+        engine, contract, question = self._engine, call.contract, call.probe
+        guards = engine.protections
+        guard = guards.guard(contract.service, contract.operation, call.protected)
+        probe, asking = None, UNGUARDED
+        if question is not None:
+            asked = question.contract
+            asking = guards.guard(asked.service, asked.operation, question.protected)
+            query = Request(asked, question.args, None)
 
             async def probe(number: int) -> Outcome:
-                return await engine.transport.call(Request(contract, args, None, number))
+                return await engine.transport.call(replace(query, attempt=number))
 
         async def attempt(number: int) -> Outcome:
             deadline = call.config.deadline
             remaining = None if deadline is None else max(0, deadline - engine.now())
-            request = Request(call.contract, call.args, call.key, number, remaining)
+            request = Request(contract, call.args, call.key, number, remaining)
             return await engine.transport.call(request)
 
         return await drive(
@@ -256,6 +278,8 @@ class MemorySession:
             draw=engine.draw,
             attempt=attempt,
             probe=probe,
+            guard=guard,
+            asking=asking,
             interruption=interruption,
             note=log.note,
         )
@@ -284,13 +308,13 @@ class _CallLog:
     def intent(self) -> None:
         self._session.record(journal.Intent(**self._common(), args=self._call.args))
 
-    def note(self, what: calls.CallCommand | calls.CallEvent) -> None:
+    def note(self, what: Told) -> None:
         entry = self._entry(what)
         if entry is not None:
             self._session.record(entry)
 
-    def _entry(self, what: calls.CallCommand | calls.CallEvent) -> journal.Entry | None:
-        asked = self._call.probe[0].label if self._call.probe is not None else None
+    def _entry(self, what: Told) -> journal.Entry | None:
+        asked = self._call.probe.contract.label if self._call.probe is not None else None
         match what:
             case calls.Attempt(number=number):
                 self._attempt = number
@@ -301,6 +325,7 @@ class _CallLog:
                     attempt=self._attempt,
                     **_told(outcome),
                     detail=_detail(outcome),
+                    replayed=isinstance(outcome, Ok | Rejected) and outcome.replayed,
                 )
             case calls.Probe(number=number):
                 self._attempt = number
@@ -314,6 +339,16 @@ class _CallLog:
                 return journal.ProbeEnded(**self._common(asked), attempt=self._attempt, **told)
             case calls.Sleep(until=until, delay=delay, reason=reason):
                 return journal.Waiting(**self._common(), reason=reason, delay=delay, until=until)
+            case Queued(until):
+                return journal.Queued(**self._common(), until=until)
+            case BreakerChanged(scope, before, after, until):
+                return journal.BreakerChanged(
+                    **self._common(),
+                    scope=scope,
+                    before=before.value,
+                    after=after.value,
+                    until=until,
+                )
             case calls.Done(outcome, unanswered):
                 return journal.OutcomeRecorded(
                     **self._common(), **_told(outcome), value=outcome, unanswered=unanswered

@@ -72,12 +72,13 @@ def _moved(value: Any, source: Any, target: Any) -> Any:
 def _outcome(contract: Contract, own: Contract, reply: Reply) -> Outcome:
     match reply.kind:
         case Kind.ANSWER:
-            return Ok(_moved(reply.value, own.result, contract.result))
+            return Ok(_moved(reply.value, own.result, contract.result), reply.replayed)
         case Kind.REJECTED:
             mine = next((r.type for r in own.rejects if r.error == reply.error), None)
             theirs = next((r.type for r in contract.rejects if r.error == reply.error), None)
             value = _moved(reply.value, mine, theirs)
-            return Rejected(Failure(reply.error, value, f"{contract.label} rejected"))
+            failure = Failure(reply.error, value, f"{contract.label} rejected")
+            return Rejected(failure, reply.replayed)
         case Kind.UNAVAILABLE:
             return Unknown(Failure(UNAVAILABLE, None, f"{contract.label} is unavailable"))
         case kind:

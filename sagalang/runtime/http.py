@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from sagalang.machine.outcomes import NOT_SENT, Failure, NotSent, Outcome
+from sagalang.machine.outcomes import NOT_SENT, Failure, NotSent, Ok, Outcome, Rejected
 from sagalang.runtime.contract import Contract, Request
 from sagalang.runtime.http_answer import (
     HttpAnswer,
@@ -125,7 +125,10 @@ class HttpTransport:
         if answer is None:
             return mismatch(contract, f"answered with more than {MAX_BODY} bytes")
         outcome = classify(request, answer, self._now())
-        known = "Idempotent-Replayed" in response.headers or knows_key(answer)
+        replayed = "Idempotent-Replayed" in response.headers
+        if replayed and isinstance(outcome, Ok | Rejected):
+            outcome = replace(outcome, replayed=True)
+        known = replayed or knows_key(answer)
         if known and self._remembered and request.attempt == 1 and request.key is not None:
             self._remembered(contract.label)
         return outcome

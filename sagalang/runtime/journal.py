@@ -58,12 +58,14 @@ class AttemptStarted(CallEntry):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptEnded(CallEntry):
-    """`kind`: `ok`, `rejected`, `not sent`, `unknown`. `error` is its name, `detail` a sentence."""
+    """`kind`: `ok`, `rejected`, `not sent`, `unknown`. `error` is its name, `detail` a sentence.
+    `replayed`: the service knew the key and repeated the answer it gave before."""
 
     attempt: int
     kind: str
     error: str | None = None
     detail: str = ""
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,11 +86,30 @@ class ProbeEnded(CallEntry):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting(CallEntry):
-    """Between attempts. `reason`: `backoff`, `retry-after`, `lands-within`."""
+    """Between attempts. `reason`: `backoff`, `retry-after`, `breaker`, `retry-budget`,
+    `lands-within`."""
 
     reason: str
     delay: Ms
     until: Ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queued(CallEntry):
+    """The bulkhead is full: the attempt waits for its turn, at most until then."""
+
+    until: Ms | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerChanged(CallEntry):
+    """This call made a breaker change. `scope`: the service, or `Service.operation`; `before` and
+    `after`: `closed`, `open`, `half-open`; `until`: an open one lets a probe through from then."""
+
+    scope: str
+    before: str
+    after: str
+    until: Ms | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

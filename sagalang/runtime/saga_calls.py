@@ -20,7 +20,7 @@ from typing import (
     get_type_hints,
 )
 
-from sagalang.machine.calls import CallConfig
+from sagalang.machine.calls import CallConfig, endless
 from sagalang.machine.evaluate import milliseconds
 from sagalang.model import program as p
 from sagalang.model.program import DEFAULT_TIMEOUT, RELENTLESS, HttpRoute, Ms, Policy, Promises
@@ -60,7 +60,12 @@ class Call(Generic[T_co]):
         return self.probe(key) if callable(self.probe) else self.probe
 
     def config(
-        self, policy: Policy, *, deadline: Ms | None = None, resolve: bool = False
+        self,
+        policy: Policy,
+        *,
+        deadline: Ms | None = None,
+        resolve: bool = False,
+        patient: bool = False,
     ) -> CallConfig:
         promises = self.contract.promises
         return CallConfig(
@@ -76,6 +81,7 @@ class Call(Generic[T_co]):
             has_probe=self.probe is not None,
             lands_within=promises.lands_within,
             resolve=resolve,
+            patient=patient or endless(policy.retry),
         )
 
 

@@ -16,7 +16,14 @@ from sagalang.machine.outcomes import Failure, Ok
 from sagalang.model.program import Ms, Policy
 from sagalang.runtime import journal
 from sagalang.runtime.calls import Interruption
-from sagalang.runtime.engine import Activity, Engine, Session, StepCall
+from sagalang.runtime.engine import (
+    BACKWARDS,
+    Activity,
+    Engine,
+    Question,
+    Session,
+    StepCall,
+)
 from sagalang.runtime.saga_calls import Call, SagaCall
 from sagalang.runtime.saga_values import exact_context
 
@@ -111,8 +118,14 @@ class Driver:
             contract=call.contract,
             args=call.args,
             key=key,
-            config=call.config(policy, deadline=deadline, resolve=purpose is m.Purpose.RESOLVE),
-            probe=None if probe is None else (probe.contract, probe.args),
+            config=call.config(
+                policy,
+                deadline=deadline,
+                resolve=purpose is m.Purpose.RESOLVE,
+                patient=purpose in BACKWARDS,
+            ),
+            protected=call.policy,
+            probe=None if probe is None else Question(probe.contract, probe.args, probe.policy),
             number=number,
         )
         flying = _Flying(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from msgspec.structs import replace
 from decimal import Decimal
 from itertools import product
 
@@ -273,7 +273,7 @@ def test_the_total_bounds_repeats_and_the_last_attempt() -> None:
     config = replace(PLAIN, total=250, retry=steady(retries=None))
     assert len(Played(config, [OFF, OFF, OFF]).attempts) == 2
     _, (command,) = advance(replace(config, timeout=9_999), start(0), Begin(), 0, 0.5)
-    assert command == Attempt(1, 250)
+    assert command == Attempt(1, timeout=9_999, ends=250)
 
 
 def test_retry_after_wins_over_a_shorter_back_off() -> None:
