@@ -259,13 +259,31 @@ async def drive(
     reply: Outcome | None = None
     try:
         while True:
+            effect = await until_exchange(course, clock, interruption, reply)
+            if isinstance(effect, calls.Done):
+                return effect
+            send = probe if effect.probe else attempt
+            assert send is not None
+            reply = await _bounded(clock, effect.until, send, effect.number)
+    finally:
+        course.close()
+
+
+async def until_exchange(
+    course: Conduct,
+    clock: Clock,
+    interruption: Interruption,
+    reply: Outcome | None = None,
+) -> Exchange | calls.Done:
+    """Go on after `reply`, and wait as the course says, until something is to be sent or it is
+    over."""
+    try:
+        while True:
             effect = course.send(reply)
             reply = None
             match effect:
-                case Exchange(asks, number, until):
-                    send = attempt if not asks else probe
-                    assert send is not None
-                    reply = await _bounded(clock, until, send, number)
+                case Exchange():
+                    return effect
                 case Pause(until):
                     await _pause(clock, until, interruption)
                 case Stand(turn, until):
@@ -273,8 +291,6 @@ async def drive(
     except StopIteration as stop:
         done: calls.Done = stop.value
         return done
-    finally:
-        course.close()
 
 
 async def _bounded(clock: Clock, until: Ms, send: Send, number: int) -> Outcome:

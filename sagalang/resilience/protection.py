@@ -1,0 +1,250 @@
+"""One protection: the policies around the calls of one service, with the state they share.
+
+payments = Protection(
+    "payments",
+    timeout=2,
+    retry=retry(4, backoff=0.2, up_to=5),
+    breaker=breaker(50, calls=20, within=30, probe_after=10),
+    repeatable=True,
+)
+
+@payments
+async def charge(order: str) -> str: ...
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any, ParamSpec, TypeVar, overload
+
+from msgspec.structs import replace
+
+from sagalang.machine import calls
+from sagalang.machine.breaker import Phase
+from sagalang.machine.outcomes import Ok, Outcome
+from sagalang.model.program import (
+    DEFAULT_TIMEOUT,
+    Breaker,
+    Bulkhead,
+    Policy,
+    Rate,
+    Retry,
+    RetryBudget,
+)
+from sagalang.resilience import threads
+from sagalang.resilience.clauses import Duration, ms
+from sagalang.resilience.errors import Failed
+from sagalang.resilience.logs import tell
+from sagalang.runtime.calls import (
+    TIMED_OUT,
+    Conduct,
+    Draw,
+    Exchange,
+    Interruption,
+    conduct,
+    drive,
+    until_exchange,
+)
+from sagalang.runtime.clock import Clock, SystemClock
+from sagalang.runtime.protection import UNGUARDED, Protections
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Protection:
+    """The policies around the calls of one service, and the state they share.
+
+    Used as a decorator of an async or a plain function, `protection.call(function, ...)` without
+    decorating, or around a block: `async with protection.attempt():`. What is protected together
+    (the operations of one service) uses one protection.
+
+    `timeout` is for one attempt (10 s where it is not given), `total` for all of them. Where there
+    is a `retry`, `repeatable` says whether a call may be repeated when nobody knows whether it
+    happened: True for reads and idempotent calls; else only what raised `NotSent` is repeated.
+    `rejects`: exceptions by which the service says no. Such an answer is no failure: it is never
+    repeated, and the breaker counts it as a success. Every other exception is a failure.
+    `clock` and `draw` (a random number in [0, 1)) are for tests.
+
+    Protections are applied from the outside in: total, retry and its budget, breaker, rate limit,
+    bulkhead, attempt timeout. Cancelling a call is no result: the breaker does not count it, and
+    whatever it held or waited for is given back.
+
+    Raises `ValueError` where clauses contradict each other.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        timeout: Duration | None = None,
+        total: Duration | None = None,
+        retry: Retry | None = None,
+        retry_budget: RetryBudget | None = None,
+        breaker: Breaker | None = None,
+        rate: Rate | None = None,
+        bulkhead: Bulkhead | None = None,
+        repeatable: bool | None = None,
+        rejects: type[Exception] | tuple[type[Exception], ...] = (),
+        clock: Clock | None = None,
+        draw: Draw = random.random,
+    ) -> None:
+        if retry is not None and repeatable is None:
+            raise ValueError(
+                f"{name}: may a call be repeated when nobody knows whether it happened? Say"
+                " `repeatable=True` for reads and idempotent calls, else `repeatable=False`"
+            )
+        self.name = name
+        self._has_timeout = timeout is not None
+        self._config = calls.CallConfig(
+            timeout=DEFAULT_TIMEOUT if timeout is None else ms(timeout, "timeout"),
+            total=None if total is None else ms(total, "total"),
+            retry=retry,
+            idempotent=bool(repeatable),
+            patient=calls.endless(retry),
+        )
+        self._once = replace(self._config, retry=None, patient=False)
+        self._rejects = rejects
+        self._clock = SystemClock() if clock is None else clock
+        self._draw = draw
+        self._note = tell(name)
+        policy = Policy(breaker=breaker, rate=rate, bulkhead=bulkhead, budget=retry_budget)
+        self._guard = Protections().guard(name, "", policy)
+
+    @property
+    def breaker(self) -> Phase | None:
+        """Whether the breaker is closed, open or half-open; None if there is none. An open one
+        stays so until a call comes after its time."""
+        return None if self._guard.breaker is None else self._guard.breaker.state.phase
+
+    @overload
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, T]]
+    ) -> Callable[P, Coroutine[Any, Any, T]]: ...
+
+    @overload
+    def __call__(self, function: Callable[P, T]) -> Callable[P, T]: ...
+
+    def __call__(self, function: Callable[P, Any]) -> Callable[P, Any]:
+        """The function, protected. Raises `TypeError` for a plain function where a timeout was
+        given: a thread cannot be interrupted, so its client library must keep the time."""
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def protected(*args: P.args, **kwargs: P.kwargs) -> Any:
+                return await self.call(function, *args, **kwargs)
+
+            return protected
+        self._refuse_timeout(f"{getattr(function, '__name__', 'a function')}")
+
+        @functools.wraps(function)
+        def protected_in_thread(*args: P.args, **kwargs: P.kwargs) -> Any:
+            return self.call_sync(function, *args, **kwargs)
+
+        return protected_in_thread
+
+    async def call(
+        self, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Call an async function under the policies.
+
+        Raises what its last attempt raised; `AttemptTimeout`; or `CircuitOpen`, `BulkheadFull` or
+        `RateLimited` where it was not called. If it may have happened all the same, because an
+        earlier attempt went unanswered, it raises what that attempt ended with.
+        """
+        failed = Failed(self.name, self._rejects)
+
+        async def attempt(_: int) -> Outcome:
+            try:
+                return Ok(await function(*args, **kwargs))
+            except Exception as error:
+                return failed.outcome(error)
+
+        done = await drive(
+            self._config,
+            calls.start(self._clock.now()),
+            clock=self._clock,
+            draw=self._draw,
+            attempt=attempt,
+            guard=self._guard,
+            note=self._note,
+        )
+        return failed.result(done.outcome)  # type: ignore[no-any-return]
+
+    def call_sync(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a plain function under the policies, waiting in this thread. Raises as `call`."""
+        failed = Failed(self.name, self._rejects)
+
+        def attempt() -> Outcome:
+            try:
+                return Ok(function(*args, **kwargs))
+            except Exception as error:
+                return failed.outcome(error)
+
+        course = self._course(self._config)
+        done = threads.drive(course, self._clock.now, attempt)
+        return failed.result(done.outcome)  # type: ignore[no-any-return]
+
+    @asynccontextmanager
+    async def attempt(self) -> AsyncIterator[None]:
+        """One attempt around a block: breaker, rate limit, bulkhead and timeout. A block cannot be
+        repeated, so there is no retry. Raises as `call`."""
+        failed = Failed(self.name, self._rejects)
+        course = self._course(self._once)
+        try:
+            effect = await until_exchange(course, self._clock, Interruption())
+            if isinstance(effect, Exchange):
+                outcome: Outcome = TIMED_OUT
+                with suppress(TimeoutError), self._clock.timeout_at(effect.until):
+                    try:
+                        yield
+                        outcome = Ok()
+                    except Exception as error:
+                        outcome = failed.outcome(error)
+                effect = await until_exchange(course, self._clock, Interruption(), outcome)
+        finally:
+            course.close()
+        assert isinstance(effect, calls.Done)
+        failed.result(effect.outcome)
+
+    @contextmanager
+    def attempt_sync(self) -> Iterator[None]:
+        """As `attempt`, for threads; without the timeout."""
+        self._refuse_timeout("the block")
+        failed = Failed(self.name, self._rejects)
+        course = self._course(self._once)
+        try:
+            effect = threads.until_exchange(course, self._clock.now)
+            if isinstance(effect, Exchange):
+                outcome: Outcome
+                try:
+                    yield
+                    outcome = Ok()
+                except Exception as error:
+                    outcome = failed.outcome(error)
+                effect = threads.until_exchange(course, self._clock.now, outcome)
+        finally:
+            course.close()
+        assert isinstance(effect, calls.Done)
+        failed.result(effect.outcome)
+
+    def _course(self, config: calls.CallConfig) -> Conduct:
+        state = calls.start(self._clock.now())
+        return conduct(
+            config, state, self._clock.now, self._draw, self._guard, UNGUARDED, _never, self._note
+        )
+
+    def _refuse_timeout(self, what: str) -> None:
+        if self._has_timeout:
+            raise TypeError(
+                f"{self.name}: {what} is not async, and a thread cannot be interrupted: leave"
+                " `timeout` out here, and give it to the client library that makes the call"
+            )
+
+
+def _never() -> bool:
+    return False
