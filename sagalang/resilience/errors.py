@@ -65,6 +65,8 @@ _REFUSALS: Final[dict[str, type[Refused]]] = {
 class Failed:
     """What the attempts of one call raised, and what comes out of it in the end."""
 
+    __slots__ = ("_name", "_rejects", "_unanswered")
+
     def __init__(self, name: str, rejects: type[Exception] | tuple[type[Exception], ...]) -> None:
         self._name = name
         self._rejects = rejects

@@ -44,10 +44,9 @@ from sagalang.runtime.calls import (
     Conduct,
     Draw,
     Exchange,
-    Interruption,
     conduct,
     drive,
-    until_exchange,
+    wait,
 )
 from sagalang.runtime.clock import Clock, SystemClock
 from sagalang.runtime.protection import UNGUARDED, Protections
@@ -156,38 +155,23 @@ class Protection:
         `RateLimited` where it was not called. If it may have happened all the same, because an
         earlier attempt went unanswered, it raises what that attempt ended with.
         """
-        failed = Failed(self.name, self._rejects)
-
-        async def attempt(_: int) -> Outcome:
-            try:
-                return Ok(await function(*args, **kwargs))
-            except Exception as error:
-                return failed.outcome(error)
-
+        made = _Made(self.name, self._rejects, function, args, kwargs)
         done = await drive(
             self._config,
             calls.start(self._clock.now()),
             clock=self._clock,
             draw=self._draw,
-            attempt=attempt,
+            attempt=made.attempt,
             guard=self._guard,
             note=self._note,
         )
-        return failed.result(done.outcome)  # type: ignore[no-any-return]
+        return made.result(done.outcome)  # type: ignore[no-any-return]
 
     def call_sync(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a plain function under the policies, waiting in this thread. Raises as `call`."""
-        failed = Failed(self.name, self._rejects)
-
-        def attempt() -> Outcome:
-            try:
-                return Ok(function(*args, **kwargs))
-            except Exception as error:
-                return failed.outcome(error)
-
-        course = self._course(self._config)
-        done = threads.drive(course, self._clock.now, attempt)
-        return failed.result(done.outcome)  # type: ignore[no-any-return]
+        made = _Made(self.name, self._rejects, function, args, kwargs)
+        done = threads.drive(self._course(self._config), self._clock, made.attempt_sync)
+        return made.result(done.outcome)  # type: ignore[no-any-return]
 
     @asynccontextmanager
     async def attempt(self) -> AsyncIterator[None]:
@@ -196,7 +180,7 @@ class Protection:
         failed = Failed(self.name, self._rejects)
         course = self._course(self._once)
         try:
-            effect = await until_exchange(course, self._clock, Interruption())
+            effect = await self._until_exchange(course)
             if isinstance(effect, Exchange):
                 outcome: Outcome = TIMED_OUT
                 with suppress(TimeoutError), self._clock.timeout_at(effect.until):
@@ -205,7 +189,7 @@ class Protection:
                         outcome = Ok()
                     except Exception as error:
                         outcome = failed.outcome(error)
-                effect = await until_exchange(course, self._clock, Interruption(), outcome)
+                effect = await self._until_exchange(course, outcome)
         finally:
             course.close()
         assert isinstance(effect, calls.Done)
@@ -218,7 +202,7 @@ class Protection:
         failed = Failed(self.name, self._rejects)
         course = self._course(self._once)
         try:
-            effect = threads.until_exchange(course, self._clock.now)
+            effect = threads.until_exchange(course, self._clock)
             if isinstance(effect, Exchange):
                 outcome: Outcome
                 try:
@@ -226,7 +210,7 @@ class Protection:
                     outcome = Ok()
                 except Exception as error:
                     outcome = failed.outcome(error)
-                effect = threads.until_exchange(course, self._clock.now, outcome)
+                effect = threads.until_exchange(course, self._clock, outcome)
         finally:
             course.close()
         assert isinstance(effect, calls.Done)
@@ -235,8 +219,21 @@ class Protection:
     def _course(self, config: calls.CallConfig) -> Conduct:
         state = calls.start(self._clock.now())
         return conduct(
-            config, state, self._clock.now, self._draw, self._guard, UNGUARDED, _never, self._note
+            config, state, self._clock, self._draw, self._guard, UNGUARDED, _never, self._note
         )
+
+    async def _until_exchange(
+        self, course: Conduct, reply: Outcome | None = None
+    ) -> Exchange | calls.Done:
+        try:
+            effect = course.send(reply)
+            while not isinstance(effect, Exchange):
+                await wait(effect, self._clock, None)
+                effect = course.send(None)
+            return effect
+        except StopIteration as stop:
+            done: calls.Done = stop.value
+            return done
 
     def _refuse_timeout(self, what: str) -> None:
         if self._has_timeout:
@@ -244,6 +241,37 @@ class Protection:
                 f"{self.name}: {what} is not async, and a thread cannot be interrupted: leave"
                 " `timeout` out here, and give it to the client library that makes the call"
             )
+
+
+class _Made(Failed):
+    """One call of a function."""
+
+    __slots__ = ("_args", "_function", "_kwargs")
+
+    def __init__(
+        self,
+        name: str,
+        rejects: type[Exception] | tuple[type[Exception], ...],
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        super().__init__(name, rejects)
+        self._function = function
+        self._args = args
+        self._kwargs = kwargs
+
+    async def attempt(self, _: int) -> Outcome:
+        try:
+            return Ok(await self._function(*self._args, **self._kwargs))
+        except Exception as error:
+            return self.outcome(error)
+
+    def attempt_sync(self) -> Outcome:
+        try:
+            return Ok(self._function(*self._args, **self._kwargs))
+        except Exception as error:
+            return self.outcome(error)
 
 
 def _never() -> bool:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Final
+from contextlib import suppress
+from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
@@ -22,10 +23,17 @@ from sagalang.model import program as p
 from sagalang.model.errors import BULKHEAD_FULL, NOT_SENT, TIMEOUT
 from sagalang.model.program import Ms
 from sagalang.runtime.clock import Clock
-from sagalang.runtime.protection import UNGUARDED, BreakerChanged, BulkheadCell, Guard, Turn
+from sagalang.runtime.protection import UNGUARDED, BreakerChanged, Guard, Turn
 
 Draw = Callable[[], float]
 """A random number in [0, 1)."""
+
+
+class Now(Protocol):
+    """What `conduct` needs of a clock."""
+
+    def now(self) -> Ms: ...
+
 
 Send = Callable[[int], Awaitable[Outcome]]
 """Makes attempt (or probe) number n, from 1. Raises nothing but cancellation."""
@@ -106,7 +114,7 @@ def _ignore(_: object) -> None:
 def conduct(
     config: calls.CallConfig,
     state: calls.CallState,
-    now: Callable[[], Ms],
+    clock: Now,
     draw: Draw,
     guard: Guard,
     asking: Guard,
@@ -119,32 +127,32 @@ def conduct(
     attempt timeout > call (language.md, section 6). `asking` protects the probe's operation.
     """
     if guard.budget is not None:
-        guard.budget.request(now())
+        guard.budget.request(clock.now())
     event: calls.CallEvent = calls.Begin()
     while True:
         if not state.interrupted and interrupted():
             note(calls.Interrupted())
-            state, commands = calls.advance(config, state, calls.Interrupted(), now(), draw())
+            state, commands = calls.advance(config, state, calls.Interrupted(), clock.now(), draw())
             if commands:
                 return _ended(commands, note)
         note(event)
-        state, commands = calls.advance(config, state, event, now(), draw())
+        state, commands = calls.advance(config, state, event, clock.now(), draw())
         (command,) = commands
         match command:
             case calls.Attempt():
                 note(command)
-                outcome = yield from _through(guard, command, False, now, interrupted, note)
+                outcome = yield from _through(guard, command, False, clock, interrupted, note)
                 event = calls.AttemptEnded(outcome)
             case calls.Probe():
                 note(command)
-                outcome = yield from _through(asking, command, True, now, interrupted, note)
+                outcome = yield from _through(asking, command, True, clock, interrupted, note)
                 event = calls.ProbeEnded(outcome)
             case calls.Sleep(until):
                 note(command)
                 yield Pause(until)
                 room = True
                 if guard.budget is not None and not interrupted() and calls.spends_budget(state):
-                    room = guard.budget.retry(now())
+                    room = guard.budget.retry(clock.now())
                 event = calls.Woke(room)
             case calls.Done():
                 return _ended(commands, note)
@@ -161,15 +169,16 @@ def _through(
     guard: Guard,
     command: calls.Attempt | calls.Probe,
     probe: bool,
-    now: Callable[[], Ms],
+    clock: Now,
     interrupted: Callable[[], bool],
     note: Note,
 ) -> Generator[Effect, Any, Outcome]:
     """One attempt. The breaker's permit comes first, and goes back if nothing is learned."""
     breaker, bulkhead = guard.breaker, guard.bulkhead
     permit: Permit | None = None
+    standing: Turn | None = None
     entered = False
-    sent = now()
+    sent = clock.now()
     try:
         if breaker is not None:
             admitted = breaker.admit(sent, 2 * command.timeout, note)
@@ -184,20 +193,25 @@ def _through(
             turn = bulkhead.enter()
             if isinstance(turn, NotSent):
                 return turn
-            if turn is not None:
+            if turn is None:
+                entered = True
+            else:
                 until = _waits_until(bulkhead.config, command, sent)
                 note(Queued(until))
-                if not (yield from _queue(bulkhead, turn, until)):
+                standing = turn
+                yield Stand(turn, until)
+                standing = None
+                entered = not bulkhead.give_up(turn)
+                if not entered:
                     return _GIVEN_UP if interrupted() else _WAITED_IN_VAIN
-                sent = now()
-            entered = True
-            if turn is not None and breaker and permit and breaker.stale(permit):
-                # It opened or closed while the call stood in the queue.
-                permit = None
-                admitted = breaker.admit(sent, 2 * command.timeout, note)
-                if isinstance(admitted, NotSent):
-                    return admitted
-                permit = admitted
+                sent = clock.now()
+                if breaker and permit and breaker.stale(permit):
+                    # It opened or closed while the call stood in the queue.
+                    permit = None
+                    admitted = breaker.admit(sent, 2 * command.timeout, note)
+                    if isinstance(admitted, NotSent):
+                        return admitted
+                    permit = admitted
         # The timeout counts from here, not from when the call queued. It may outlast the saga's
         # deadline (its outcome must be known), but not the total budget.
         until = sent + command.timeout
@@ -205,26 +219,18 @@ def _through(
             until = max(command.ends, sent)
         outcome: Outcome = yield Exchange(probe, command.number, until)
         if breaker and permit and calls.kind(outcome) is not calls.Kind.UNSENDABLE:
-            ok, ended = isinstance(outcome, Ok | Rejected), now()
+            ok, ended = isinstance(outcome, Ok | Rejected), clock.now()
             breaker.record(permit, ok=ok, took=ended - sent, now=ended, notice=note)
             permit = None
         return outcome
     finally:
-        if entered and bulkhead:
-            bulkhead.leave()
+        if bulkhead:
+            if standing:  # cancelled in the queue, perhaps in the moment in which its turn came
+                entered = not bulkhead.give_up(standing)
+            if entered:
+                bulkhead.leave()
         if breaker and permit:
             breaker.release(permit)
-
-
-def _queue(bulkhead: BulkheadCell, turn: Turn, until: Ms | None) -> Generator[Effect, Any, bool]:
-    """Whether the turn came."""
-    try:
-        yield Stand(turn, until)
-    except BaseException:
-        if not bulkhead.give_up(turn):
-            bulkhead.leave()  # it came in the moment of the cancellation: the next one gets it
-        raise
-    return not bulkhead.give_up(turn)
 
 
 def _waits_until(config: p.Bulkhead, command: calls.Attempt | calls.Probe, now: Ms) -> Ms | None:
@@ -254,43 +260,74 @@ async def drive(
 
     An interruption ends sleeps and queueing at once; an attempt or a probe in flight is awaited.
     """
-    interruption = interruption or Interruption()
-    course = conduct(config, state, clock.now, draw, guard, asking, interruption.is_set, note)
+    interrupted = _never if interruption is None else interruption.is_set
+    course = conduct(config, state, clock, draw, guard, asking, interrupted, note)
     reply: Outcome | None = None
-    try:
-        while True:
-            effect = await until_exchange(course, clock, interruption, reply)
-            if isinstance(effect, calls.Done):
-                return effect
-            send = probe if effect.probe else attempt
-            assert send is not None
-            reply = await _bounded(clock, effect.until, send, effect.number)
-    finally:
-        course.close()
-
-
-async def until_exchange(
-    course: Conduct,
-    clock: Clock,
-    interruption: Interruption,
-    reply: Outcome | None = None,
-) -> Exchange | calls.Done:
-    """Go on after `reply`, and wait as the course says, until something is to be sent or it is
-    over."""
     try:
         while True:
             effect = course.send(reply)
             reply = None
-            match effect:
-                case Exchange():
-                    return effect
-                case Pause(until):
-                    await _pause(clock, until, interruption)
-                case Stand(turn, until):
-                    await _stand(clock, turn, until, interruption)
+            if isinstance(effect, Exchange):
+                send = probe if effect.probe else attempt
+                assert send is not None
+                reply = await _bounded(clock, effect.until, send, effect.number)
+            else:
+                await wait(effect, clock, interruption)
     except StopIteration as stop:
         done: calls.Done = stop.value
         return done
+    finally:
+        course.close()
+
+
+def _never() -> bool:
+    return False
+
+
+async def wait(effect: Pause | Stand, clock: Clock, interruption: Interruption | None) -> None:
+    """Until the turn came, the moment, or the interruption, whichever is first."""
+    alarm, until = Alarm(), effect.until
+    turn = effect.turn if isinstance(effect, Stand) else None
+    if turn is None:
+        await asyncio.sleep(0)
+    else:
+        turn.wake = alarm
+    if interruption is not None:
+        interruption.watch(alarm)
+    try:
+        # Asked before each wait, for it may have come before there was anyone to wake.
+        while not (turn and turn.granted) and not (interruption and interruption.is_set()):
+            if until is None:
+                await alarm.woken
+            elif clock.now() >= until:
+                return
+            else:
+                with suppress(TimeoutError), clock.timeout_at(until):
+                    await alarm.woken
+    finally:
+        if interruption is not None:
+            interruption.unwatch(alarm)
+
+
+class Alarm:
+    """Wakes one task, from any thread, once or more."""
+
+    __slots__ = ("_loop", "_thread", "woken")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self.woken: asyncio.Future[None] = self._loop.create_future()
+
+    def __call__(self) -> None:
+        if threading.get_ident() == self._thread:
+            self._resolve()
+        else:
+            self._loop.call_soon_threadsafe(self._resolve)
+
+    def _resolve(self) -> None:
+        if not self.woken.done():
+            self.woken.set_result(None)
 
 
 async def _bounded(clock: Clock, until: Ms, send: Send, number: int) -> Outcome:
@@ -299,56 +336,3 @@ async def _bounded(clock: Clock, until: Ms, send: Send, number: int) -> Outcome:
             return await send(number)
     except TimeoutError:
         return TIMED_OUT
-
-
-async def _pause(clock: Clock, until: Ms, interruption: Interruption) -> None:
-    """Until the moment or the interruption, whichever comes first."""
-    await asyncio.sleep(0)
-    while not interruption.is_set() and clock.now() < until:
-        woken, wake = _alarm()
-        interruption.watch(wake)
-        try:
-            with clock.timeout_at(until):
-                await woken
-        except TimeoutError:
-            pass
-        finally:
-            interruption.unwatch(wake)
-
-
-async def _stand(clock: Clock, turn: Turn, until: Ms | None, interruption: Interruption) -> None:
-    """Until the turn came, the moment, or the interruption."""
-    woken, wake = _alarm()
-    turn.wake = wake
-    interruption.watch(wake)
-    try:
-        if turn.granted or interruption.is_set():  # before there was anyone to wake
-            return
-        if until is None:
-            await woken
-            return
-        with clock.timeout_at(until):
-            await woken
-    except TimeoutError:
-        pass
-    finally:
-        interruption.unwatch(wake)
-
-
-def _alarm() -> tuple[asyncio.Future[None], Callable[[], None]]:
-    """A future, and what resolves it from any thread, once or more."""
-    loop = asyncio.get_running_loop()
-    woken: asyncio.Future[None] = loop.create_future()
-    here = threading.get_ident()
-
-    def resolve() -> None:
-        if not woken.done():
-            woken.set_result(None)
-
-    def wake() -> None:
-        if threading.get_ident() == here:
-            resolve()
-        else:
-            loop.call_soon_threadsafe(resolve)
-
-    return woken, wake
