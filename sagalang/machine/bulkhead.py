@@ -35,8 +35,8 @@ _ENTERED, _QUEUED, _FULL = Entry.ENTERED, Entry.QUEUED, Entry.FULL
 
 
 def enter(config: Bulkhead, state: BulkheadState) -> tuple[BulkheadState, Entry]:
-    if state.in_flight < config.limit and not state.waiting:
-        return BulkheadState(state.in_flight + 1, 0), _ENTERED
+    if state.in_flight < config.limit:  # then nobody waits
+        return BulkheadState(state.in_flight + 1, state.waiting), _ENTERED
     if state.waiting < config.queue:
         return BulkheadState(state.in_flight, state.waiting + 1), _QUEUED
     return state, _FULL

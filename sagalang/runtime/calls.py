@@ -205,8 +205,9 @@ def _through(
                 if not entered:
                     return _GIVEN_UP if interrupted() else _WAITED_IN_VAIN
                 sent = clock.now()
-                if breaker and permit and breaker.stale(permit):
-                    # It opened or closed while the call stood in the queue.
+                if breaker and permit and (permit.probe or breaker.stale(permit)):
+                    # It opened or closed while the call stood in the queue, or a probe's lease ran.
+                    breaker.release(permit)
                     permit = None
                     admitted = breaker.admit(sent, 2 * command.timeout, note)
                     if isinstance(admitted, NotSent):

@@ -50,9 +50,10 @@ class BreakerCell:
     def admit(self, now: Ms, lease: Ms, notice: Notice) -> breaker.Permit | NotSent:
         with self._lock:
             before = self.state
-            self.state, answer = breaker.admit(self.config, before, now, lease)
-        if self.state.phase is not before.phase:
-            self._tell(before, notice)
+            after, answer = breaker.admit(self.config, before, now, lease)
+            self.state = after
+        if after.phase is not before.phase:
+            self._tell(before, after, notice)
         if not isinstance(answer, int):
             return answer
         if before.phase is breaker.Phase.OPEN:
@@ -69,7 +70,7 @@ class BreakerCell:
                 self.config, before, permit, ok=ok, took=took, now=now
             )
         if after.phase is not before.phase:
-            self._tell(before, notice)
+            self._tell(before, after, notice)
 
     def release(self, permit: breaker.Permit) -> None:
         with self._lock:
@@ -79,8 +80,9 @@ class BreakerCell:
         """Whether the breaker has changed since it gave this permit."""
         return permit.generation != self.state.generation
 
-    def _tell(self, before: breaker.BreakerState, notice: Notice) -> None:
-        after = self.state
+    def _tell(
+        self, before: breaker.BreakerState, after: breaker.BreakerState, notice: Notice
+    ) -> None:
         until = after.until if after.phase is breaker.Phase.OPEN else None
         notice(BreakerChanged(self.scope, before.phase, after.phase, until))
 
