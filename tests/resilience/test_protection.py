@@ -551,3 +551,31 @@ def test_what_a_protection_does_is_logged(caplog: pytest.LogCaptureFixture) -> N
         "s: the breaker is open",
     ]
     assert vars(caplog.records[0])["saga_after"] == "open"
+
+
+def test_event_loops_of_several_threads_share_one_bulkhead() -> None:
+    guard = Protection("s", bulkhead=bulkhead(2, queue=100))
+    running, most, lock = 0, 0, threading.Lock()
+
+    @guard
+    async def work() -> str:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        await asyncio.sleep(0.005)
+        with lock:
+            running -= 1
+        return "done"
+
+    async def many() -> list[str]:
+        return list(await asyncio.gather(*(work() for _ in range(10))))
+
+    answers: list[list[str]] = []
+    threads = [threading.Thread(target=lambda: answers.append(asyncio.run(many()))) for _ in "abc"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert answers == [["done"] * 10] * 3
+    assert most == 2
