@@ -135,7 +135,7 @@ class Protection:
 
             @functools.wraps(function)
             async def protected(*args: P.args, **kwargs: P.kwargs) -> Any:
-                return await self.call(function, *args, **kwargs)
+                return await self._call(_Made(self.name, self._rejects, function, args, kwargs))
 
             return protected
         self._refuse_timeout(f"{getattr(function, '__name__', 'a function')}")
@@ -156,16 +156,19 @@ class Protection:
         earlier attempt went unanswered, it raises what that attempt ended with.
         """
         made = _Made(self.name, self._rejects, function, args, kwargs)
+        return await self._call(made)  # type: ignore[no-any-return]
+
+    async def _call(self, made: _Made) -> Any:
         done = await drive(
             self._config,
             calls.start(self._clock.now()),
             clock=self._clock,
             draw=self._draw,
-            attempt=made.attempt,
+            attempt=made,
             guard=self._guard,
             note=self._note,
         )
-        return made.result(done.outcome)  # type: ignore[no-any-return]
+        return made.result(done.outcome)
 
     def call_sync(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a plain function under the policies, waiting in this thread. Raises as `call`."""
@@ -261,7 +264,7 @@ class _Made(Failed):
         self._args = args
         self._kwargs = kwargs
 
-    async def attempt(self, _: int) -> Outcome:
+    async def __call__(self, _: int) -> Outcome:
         try:
             return Ok(await self._function(*self._args, **self._kwargs))
         except Exception as error:
