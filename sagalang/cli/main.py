@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -20,6 +20,7 @@ _COMMANDS: Final = {
     "run": "Run a saga against its services, or against fakes of them.",
     "mock": "Serve fakes of the services in a .saga file.",
     "render": "Draw a saga as a sequence diagram.",
+    "simulate": "Simulate many clients and a service in trouble.",
     "compile": "Write the Python that does what a saga says.",
     "completion": "Print what makes your shell complete `saga` commands.",
 }
@@ -65,10 +66,15 @@ def cli() -> None:
     """
 
 
-def main(argv: list[str] | None = None) -> Any:
+def main(argv: list[str] | None = None) -> NoReturn:
     """The entry point. A bug of ours is told as one, with the trace only on request."""
     try:
-        return cli.main(args=argv, prog_name="saga")
+        # Not in click's standalone mode: it would end Ctrl-C with status 1, as a finding.
+        status = cli.main(args=argv, prog_name="saga", standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
+    except click.ClickException as wrong:
+        wrong.show()
+        sys.exit(wrong.exit_code)
     except (KeyboardInterrupt, click.Abort):
         sys.exit(130)
     except BrokenPipeError:

@@ -63,3 +63,11 @@ def pushed_back(retry: Retry, repeat: int, asked: Ms, draw: float) -> Ms:
         else nominal(retry, repeat)
     )
     return asked + round(share * draw)
+
+
+def until_probe(retry: Retry, repeat: int, asked: Ms, draw: float) -> Ms:
+    """The wait for an open breaker that probes in `asked` ms, spread upwards by a quarter of it
+    at least: all who wait for it wait for the same moment, in every process."""
+    if retry.jitter is Jitter.NONE:
+        return asked
+    return asked + round(max(nominal(retry, repeat), asked / 4) * draw)

@@ -390,7 +390,7 @@ def _sleep(
         if state.stood and not config.patient:
             return _finish(state)
         state = replace(state, stood=True)
-        wait, reason = backoff.pushed_back(config.retry, repeat, asked, draw), "breaker"
+        wait, reason = backoff.until_probe(config.retry, repeat, asked, draw), "breaker"
     elif asked is not None and asked > wait:
         wait, reason = backoff.pushed_back(config.retry, repeat, asked, draw), "retry-after"
     return _wait(config, state, then, wait, reason, now)

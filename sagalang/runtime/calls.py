@@ -298,13 +298,14 @@ async def wait(effect: Pause | Stand, clock: Clock, interruption: Interruption |
     try:
         # Asked before each wait, for it may have come before there was anyone to wake.
         while not (turn and turn.granted) and not (interruption and interruption.is_set()):
+            woken = alarm.armed()
             if until is None:
-                await alarm.woken
+                await woken
             elif clock.now() >= until:
                 return
             else:
                 with suppress(TimeoutError), clock.timeout_at(until):
-                    await alarm.woken
+                    await woken
     finally:
         if interruption is not None:
             interruption.unwatch(alarm)
@@ -313,12 +314,17 @@ async def wait(effect: Pause | Stand, clock: Clock, interruption: Interruption |
 class Alarm:
     """Wakes one task, from any thread, once or more."""
 
-    __slots__ = ("_loop", "_thread", "woken")
+    __slots__ = ("_loop", "_thread", "_woken")
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        self.woken: asyncio.Future[None] = self._loop.create_future()
+        self._woken: asyncio.Future[None] | None = None
+
+    def armed(self) -> asyncio.Future[None]:
+        """What to await until it is called next."""
+        self._woken = self._loop.create_future()
+        return self._woken
 
     def __call__(self) -> None:
         if threading.get_ident() == self._thread:
@@ -327,8 +333,8 @@ class Alarm:
             self._loop.call_soon_threadsafe(self._resolve)
 
     def _resolve(self) -> None:
-        if not self.woken.done():
-            self.woken.set_result(None)
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
 
 
 async def _bounded(clock: Clock, until: Ms, send: Send, number: int) -> Outcome:
