@@ -55,17 +55,20 @@ def ours(at_once: int) -> Call:
 def peer(at_once: int) -> Call:
     limiter = anyio.CapacityLimiter(at_once)
     circuit = interlock.CircuitBreaker(name=f"service-{random.random()}")
-    again = tenacity.retry(
-        stop=tenacity.stop_after_attempt(5),
-        wait=tenacity.wait_random_exponential(multiplier=0.2, max=5),
-        reraise=True,
-    )
 
-    async def limited() -> int:
-        async with circuit, limiter, asyncio.timeout(2):
-            return await nothing()
+    async def call() -> int:
+        # Inline: the decorators of both libraries cost ten microseconds more.
+        async for attempt in tenacity.AsyncRetrying(
+            stop=tenacity.stop_after_attempt(5),
+            wait=tenacity.wait_random_exponential(multiplier=0.2, max=5),
+            reraise=True,
+        ):
+            with attempt:
+                async with circuit, limiter, asyncio.timeout(2):
+                    return await nothing()
+        raise AssertionError
 
-    return again(limited)
+    return call
 
 
 async def bare() -> int:

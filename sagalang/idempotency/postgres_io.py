@@ -135,7 +135,8 @@ class _OfLoop:
 
     def close(self) -> None:
         while self.idle:
-            self.idle.pop().pgconn.finish()  # as `close`, but without an event loop
+            connection = self.idle.pop()
+            connection.pgconn.finish()  # as its `close`, but without an event loop
 
 
 class SmallAsyncPool:

@@ -68,6 +68,7 @@ def postgres_url() -> str:
     if done.returncode:
         pytest.fail(f"initdb failed:\n{done.stderr}")
     settings = ["-h", "", "-k", str(folder), "-F", "-c", "deadlock_timeout=100ms"]
+    settings += ["-c", "statement_timeout=10s"]  # no test waits for ever
     with open(folder / "log", "w+") as log:
         server = subprocess.Popen(
             [str(programs / "postgres"), "-D", str(data), *settings], cwd=folder, stderr=log, **user
