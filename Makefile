@@ -3,6 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DEV := $(VENV)/.dev
 
 .DEFAULT_GOAL := help
 
@@ -11,19 +12,23 @@ help: ## this list
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(DEV): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-setup: $(READY) ## a virtual environment with everything in it
+setup: $(DEV) ## a virtual environment with everything in it
 
 demo: $(READY) ## the order saga, on real services, and its picture
 	$(BIN)/python examples/order/services --run -- $(BIN)/saga run examples/order/order.saga
 	$(BIN)/saga render examples/order/order.saga --to mermaid
 
-test: $(READY) ## all tests, under 5 minutes on 2 cores
+test: $(DEV) ## all tests, under 5 minutes on 2 cores
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-check: $(READY) ## lint, format, types, layers, examples
+check: $(DEV) ## lint, format, types, layers, examples
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict sagalang
@@ -32,21 +37,28 @@ check: $(READY) ## lint, format, types, layers, examples
 	$(BIN)/lint-imports
 	$(BIN)/saga check examples/order/order.saga examples/shop/shop.saga
 
-external: $(READY) ## the tests that need node: the real Mermaid parser
+external: $(DEV) ## the tests that need node: the real Mermaid parser
 	npm install --prefix tests/external/mermaid --no-audit --no-fund --no-package-lock --loglevel=error
 	$(BIN)/python -m pytest tests/external
 
-bless: $(READY) ## rewrite golden files and expected messages; read the difference
+bless: $(DEV) ## rewrite golden files and expected messages; read the difference
 	$(BIN)/python -m pytest --bless
 
-generated: $(READY) ## what is made from the grammar: highlighting
+generated: $(DEV) ## what is made from the grammar: highlighting
 	$(BIN)/python -m sagalang.syntax.textmate > grammar/saga.tmLanguage.json
 
-bench: $(READY) ## the benchmarks, each with its peer and the ratio
+bench: $(DEV) ## the benchmarks, each with its peer and the ratio
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/front_end.py
+	$(BIN)/python benchmarks/policies.py
+	$(BIN)/python benchmarks/idempotency.py
 
-dist: $(READY) ## wheel and sdist, tried outside the source tree
+servers: $(DEV) ## what the tests of PostgreSQL and Redis stores need; without it they are skipped
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[servers]'
+	command -v redis-server || { apt-get update -q && apt-get install -yq --no-install-recommends redis-server; }
+
+dist: $(DEV) ## wheel and sdist, tried outside the source tree
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist . > dist.log 2>&1 || { cat dist.log; exit 1; }
 	rm dist.log
@@ -55,4 +67,4 @@ dist: $(READY) ## wheel and sdist, tried outside the source tree
 clean: ## what can be made again
 	rm -rf dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .saga-services
 
-.PHONY: help setup demo test check external bless generated bench dist clean
+.PHONY: help setup demo test check external bless generated bench servers dist clean

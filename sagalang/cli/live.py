@@ -8,7 +8,12 @@ from dataclasses import dataclass
 
 from sagalang.cli.terminal import BLUE, BOLD, DIM, GREEN, RED, YELLOW, coloured, paint
 from sagalang.machine.events import SAGA, Place, Purpose, Timer
+from sagalang.model.errors import OWN_REFUSALS
 from sagalang.runtime import journal as j
+from sagalang.runtime import words
+from sagalang.runtime.words import duration, printable
+
+__all__ = ["Live", "duration"]
 
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _TINT = {
@@ -19,6 +24,10 @@ _TINT = {
     "unknown": YELLOW,
     "not sent": YELLOW,
     "waiting": YELLOW,
+    "queued": YELLOW,
+    "open": RED,
+    "half-open": YELLOW,
+    "closed": GREEN,
     "running": DIM,
     "escalated": RED,
     "event": BLUE,
@@ -26,22 +35,25 @@ _TINT = {
     "info": DIM,
     "ended": DIM,
 }
-_WAIT_WORDS = {
-    "backoff": "again",
-    "retry-after": "again, as the service asks,",
-    "lands-within": "until a late call can no longer land",
-}
 
 
 @dataclass
 class Row:
-    """One line: what it is about, its state, since when, and what there is to say."""
+    """One line: what it is about, its state, since when, and what there is to say.
+
+    `tried`: what the last attempt came to; `replayed`: whether its answer was a repeated one."""
 
     what: str
     state: str
     since: int
     until: int | None = None
     note: str = ""
+    tried: str = ""
+    replayed: bool = False
+
+    def told(self, at: int, state: str, note: str) -> Row:
+        """This row as it is now, for where lines are printed once and for all."""
+        return Row(self.what, state, self.since, at, note)
 
 
 class Live:
@@ -49,6 +61,7 @@ class Live:
 
     def __init__(self, *, quiet: bool = False, waits: dict[str, str] | None = None) -> None:
         self._rows: dict[tuple[Place, Purpose, int], Row] = {}
+        self._breakers: dict[str, Row] = {}
         self._order: list[Row] = []
         self._quiet = quiet
         self._stream = sys.stderr
@@ -85,29 +98,16 @@ class Live:
             case j.Intent():
                 self._row(entry, Row(_what(entry), "running", entry.at))
                 return None
-            case j.AttemptEnded() if entry.kind != "ok":
+            case j.BreakerChanged():
+                return self._breaker(entry)
+            case j.CallEntry():
                 row = self._rows.get((entry.place, entry.purpose, entry.number))
-                if row is not None:
-                    row.note = f"attempt {entry.attempt}: {entry.error or entry.kind}"
-                return None
-            case j.Waiting():
-                row = self._rows.get((entry.place, entry.purpose, entry.number))
-                if row is None:
-                    return None
-                word = _WAIT_WORDS.get(entry.reason, entry.reason)
-                failed = row.note.removesuffix("…")
-                said = f"{failed}; {word} in {duration(entry.delay)}"
-                if entry.reason == "lands-within":
-                    said = f"{failed}; waits {duration(entry.delay)} {word}"
-                row.note = said
-                return Row(row.what, "waiting", row.since, entry.at, said)
-            case j.OutcomeRecorded():
-                return self._ended(entry)
+                return None if row is None else self._call(row, entry)
             case j.TimerStarted(timer=Timer.WAIT | Timer.SLEEP) if entry.place != SAGA:
                 hint = self._waits.get(entry.place.path, "")
                 left = duration(entry.until - entry.at)
                 said = f"at most {left}" if entry.timer is Timer.WAIT else f"for {left}"
-                row = Row(f"{entry.place}", "waiting", entry.at, None, f"{said}{hint}")
+                row = Row(printable(str(entry.place)), "waiting", entry.at, None, f"{said}{hint}")
                 self._rows[entry.place, Purpose.POLL, 0] = row
                 self._order.append(row)
                 return row
@@ -149,14 +149,41 @@ class Live:
         self._order.append(row)
         return row
 
-    def _ended(self, entry: j.OutcomeRecorded) -> Row | None:
-        row = self._rows.get((entry.place, entry.purpose, entry.number))
+    def _call(self, row: Row, entry: j.CallEntry) -> Row | None:
+        match entry:
+            case j.AttemptStarted() | j.ProbeStarted():
+                row.state = "running"
+                return None
+            case j.AttemptEnded():
+                row.replayed = entry.replayed
+                if entry.kind != "ok":
+                    row.note = row.tried = f"attempt {entry.attempt}: {words.attempt(entry)}"
+                return None
+            case j.Waiting():
+                row.state = "waiting"
+                row.note = "; ".join(filter(None, (row.tried, words.waiting(entry))))
+                return row.told(entry.at, "waiting", row.note)
+            case j.Queued():
+                row.state, row.note = "queued", words.queued(entry)
+                return row.told(entry.at, "queued", row.note)
+            case j.OutcomeRecorded():
+                undone = entry.purpose is Purpose.COMPENSATE and entry.kind == "ok"
+                row.until, row.state = entry.at, "undone" if undone else entry.kind
+                knew = words.KNEW_KEY if row.replayed else ""
+                why = row.tried if entry.error in OWN_REFUSALS else ""
+                row.note = "; ".join(filter(None, (entry.error, why, knew)))
+                return row
+            case _:
+                return None
+
+    def _breaker(self, entry: j.BreakerChanged) -> Row:
+        """One row for a breaker, whatever becomes of it."""
+        row = self._breakers.get(entry.scope)
         if row is None:
-            return None
-        row.until = entry.at
-        undo = entry.purpose is Purpose.COMPENSATE
-        row.state = "undone" if undo and entry.kind == "ok" else entry.kind
-        row.note = entry.error or ""
+            row = self._add(Row(f"breaker {entry.scope}", "", 0))
+            self._breakers[entry.scope] = row
+        row.since = row.until = entry.at
+        row.state, row.note = entry.after, words.breaker(entry)
         return row
 
     def _line(self, row: Row) -> str:
@@ -180,7 +207,7 @@ class Live:
 
 def _what(entry: j.CallEntry) -> str:
     """`Payment.charge`, with the step's own name and iteration where they say more."""
-    inside = "".join(f"[{identity}]" for _, identity in entry.place.loops)
+    inside = "".join(f"[{printable(identity)}]" for _, identity in entry.place.loops)
     return f"{entry.label}{inside}"
 
 
@@ -201,11 +228,3 @@ def _cut(line: str, width: int) -> str:
         shown += 1
         index += 1
     return "".join(out) + "\x1b[0m"
-
-
-def duration(ms: int) -> str:
-    """`340 ms`, `2.5 s`, `4 h`: two figures are enough for a person."""
-    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000)):
-        if ms >= size:
-            return f"{ms / size:.1f}".removesuffix(".0") + f" {unit}"
-    return f"{max(ms, 0)} ms"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sagalang.runtime.engine import MemoryEngine
     from sagalang.runtime.fakes import FakeWorld
     from sagalang.runtime.faults import PlannedFault
+    from sagalang.runtime.observers import Observer
     from sagalang.runtime.transport import Transport
     from sagalang.runtime.values import Values
     from sagalang.workspace import Loaded
@@ -39,6 +40,11 @@ if TYPE_CHECKING:
 @click.option("--take-over", is_flag=True, help="Also undo what an earlier run of this id did.")
 @click.option("--latency", default="0", metavar="MS", help="How long fakes take: 20, or 10-50.")
 @click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="Log to standard error instead of showing the run live.",
+)
+@click.option(
     "--format",
     "style",
     type=click.Choice(["full", "json"]),
@@ -56,6 +62,7 @@ def command(
     cancel_after: str | None,
     take_over: bool,
     latency: str,
+    log_level: str | None,
     style: str,
 ) -> None:
     """Run a saga against its services, or with --mock against fakes of them.
@@ -71,13 +78,18 @@ def command(
     from sagalang.cli.inputs import EarlierRun, InputProblem, TextProblem
     from sagalang.cli.terminal import show_diagnostics, usage_error
     from sagalang.runtime.codec import DecodeError
+    from sagalang.runtime.logs import to_stderr
     from sagalang.runtime.problems import ConnectProblem
+    from sagalang.runtime.telemetry import observing
 
     if faults and not mock:
         usage_error("real services cannot be told to fail", "--fault goes with --mock: fakes can")
     try:
         plan = _prepare(file, saga, given, new_id, mock, faults, sends, cancel_after, latency)
-        sys.exit(asyncio.run(_run(plan, style, take_over)))
+        if log_level is not None:
+            to_stderr(log_level)
+        with observing() as telemetry:
+            sys.exit(asyncio.run(_run(plan, style, take_over, log_level, telemetry)))
     except EarlierRun as problem:
         usage_error(str(problem), problem.advice)
     except InputProblem as problem:
@@ -169,13 +181,21 @@ def _prepare(
     )
 
 
-async def _run(plan: Plan, style: str, take_over: bool) -> int:
+async def _run(
+    plan: Plan,
+    style: str,
+    take_over: bool,
+    log_level: str | None,
+    telemetry: Sequence[Observer],
+) -> int:
     from sagalang.cli import report
     from sagalang.cli.live import Live
     from sagalang.cli.terminal import coloured, progress
     from sagalang.interpret import run as interpret
     from sagalang.runtime.clock import SystemClock
     from sagalang.runtime.engine import MemoryEngine
+    from sagalang.runtime.logs import log
+    from sagalang.runtime.observers import observers
 
     quiet = style == "json"
     clock = SystemClock()
@@ -183,9 +203,11 @@ async def _run(plan: Plan, style: str, take_over: bool) -> int:
     async with _services(plan, remembered.append) as (transport, world):
         if not quiet:
             _introduce(plan, progress)
-        live = Live(quiet=quiet, waits=_wait_hints(plan.loaded.program, plan.saga))
-        guard = live if take_over else _guarded(plan, live, remembered)
-        engine = MemoryEngine(clock, transport, _draw, guard)
+        hints = _wait_hints(plan.loaded.program, plan.saga)
+        live = Live(quiet=quiet or log_level is not None, waits=hints)
+        told = observers(live, log, *telemetry)
+        observer = told if take_over else _guarded(told, remembered)
+        engine = MemoryEngine(clock, transport, _draw, observer)
         began = interpret.begin(
             plan.loaded.program, plan.saga.name, plan.args, engine=engine, values=plan.values
         )
@@ -350,25 +372,6 @@ def _as_it_is(journal: Sequence[Any]) -> str:
 def _introduce(plan: Plan, progress: Any) -> None:
     where = "fakes of its services" if plan.mock else "its services"
     progress(f"{plan.saga.name} on {where}" + (f", input {plan.origin}" if plan.origin else ""))
-    asleep = _not_yet(plan.loaded.program)
-    if asleep:
-        progress(f"note: {', '.join(asleep)}: checked, but without effect in this version")
-
-
-def _not_yet(program: p.Program) -> list[str]:
-    """The kinds of protection that the program declares and this version does not apply."""
-    words = {
-        "breaker": "breaker",
-        "bulkhead": "bulkhead",
-        "rate": "rate",
-        "budget": "retry budget",
-    }
-    used = [o.policy for s in program.services.values() for o in s.operations.values()]
-    return [
-        word
-        for name, word in words.items()
-        if any(getattr(policy, name) is not None for policy in used)
-    ]
 
 
 def _wait_hints(program: p.Program, saga: p.Saga) -> dict[str, str]:
@@ -392,12 +395,13 @@ def _wait_hints(program: p.Program, saga: p.Saga) -> dict[str, str]:
     return found
 
 
-def _guarded(plan: Plan, live: Live, remembered: list[str]) -> Callable[[Any], None]:
-    """The live view, and a stop before anything is undone that an earlier run may have completed.
+def _guarded(told: Observer, remembered: list[str]) -> Observer:
+    """The same, and a stop before anything is undone that an earlier run may have completed.
 
-    The services answered from memory, so an earlier run of this id has been there; this version
-    keeps no journal that could tell whether it completed. Going on forwards is safe: nothing is
-    done twice. Undoing is not.
+    It stands outside of `observers`, which would not let it stop anything. The services answered
+    from memory, so an earlier run of this id has been there; this version keeps no journal that
+    could tell whether it completed. Going on forwards is safe: nothing is done twice. Undoing is
+    not.
     """
     from sagalang.cli.inputs import EarlierRun
     from sagalang.machine.events import Purpose
@@ -416,7 +420,7 @@ def _guarded(plan: Plan, live: Live, remembered: list[str]) -> Callable[[Any], N
                 f"run another: --id {_next_id(saga_id)}; or, if that run never ended,"
                 " undo what it did: --take-over",
             )
-        live(entry)
+        told(entry)
 
     return observe
 

@@ -341,6 +341,8 @@ class _CallLog:
                 return journal.Waiting(**self._common(), reason=reason, delay=delay, until=until)
             case Queued(until):
                 return journal.Queued(**self._common(), until=until)
+            case calls.Woke(budget=False):
+                return journal.RetryRefused(**self._common())
             case BreakerChanged(scope, before, after, until):
                 return journal.BreakerChanged(
                     **self._common(),

@@ -23,6 +23,7 @@ from sagalang.runtime.http_answer import (
     where,
 )
 from sagalang.runtime.http_request import UnsendableError, Wire, valid_header, write
+from sagalang.runtime.telemetry import sending
 
 if TYPE_CHECKING:
     import httpx
@@ -78,7 +79,12 @@ class HttpTransport:
         except UnsendableError as error:
             failure = Failure(NOT_SENT, None, f"{where(contract)} was not sent: {error}")
             return NotSent(failure, repeat=False)
-        return await self._send(request, self._services[contract.service], wire)
+        service = self._services[contract.service]
+        with sending() as trace:
+            if trace:
+                traced = (*service.headers, *((name, value, False) for name, value in trace))
+                service = replace(service, headers=traced)
+            return await self._send(request, service, wire)
 
     async def aclose(self) -> None:
         """Closes the connections."""

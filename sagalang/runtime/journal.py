@@ -102,6 +102,11 @@ class Queued(CallEntry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RetryRefused(CallEntry):
+    """A retry was due, and the retry budget of the service has no room for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerChanged(CallEntry):
     """This call made a breaker change. `scope`: the service, or `Service.operation`; `before` and
     `after`: `closed`, `open`, `half-open`; `until`: an open one lets a probe through from then."""

@@ -21,10 +21,13 @@ from sagalang.machine.events import Compensated, Completed
 from sagalang.runtime.clock import SystemClock
 from sagalang.runtime.codec import DecodeError, Mode, dump, parse, plain, read, refuse_unknown
 from sagalang.runtime.engine import MemoryEngine
+from sagalang.runtime.logs import LEVELS, log, to_stderr
+from sagalang.runtime.observers import Observer, observers
 from sagalang.runtime.problems import ConnectProblem
 from sagalang.runtime.saga import BadValue, RunResult, begin, connect
 from sagalang.runtime.saga_calls import SagaCall, SagaDefinition
 from sagalang.runtime.saga_services import Service
+from sagalang.runtime.telemetry import observing
 
 
 def main(
@@ -39,7 +42,10 @@ def main(
         parser.add_argument("saga", choices=names, help="which saga")
     parser.add_argument("input", nargs="?", default="-", help="a JSON file; - is standard input")
     parser.add_argument("--id", help="the run's id, instead of the one the saga gives")
+    parser.add_argument("--log-level", choices=LEVELS, help="log to standard error")
     given = parser.parse_args(argv)
+    if given.log_level is not None:
+        to_stderr(given.log_level)
     saga = sagas[names.index(given.saga)] if len(sagas) > 1 else sagas[0]
     try:
         call = decode_arguments(saga, _read(given.input))
@@ -47,7 +53,8 @@ def main(
         return _refuse(_where(error))
     folder = str(Path(sys.argv[0]).resolve().parent) if sys.argv[0] else ""
     try:
-        result = asyncio.run(_run(call, services, given.id, folder))
+        with observing() as telemetry:
+            result = asyncio.run(_run(call, services, given.id, folder, observers(log, *telemetry)))
     except (ConnectProblem, BadValue, ValueError) as error:
         return _refuse(str(error))
     sys.stdout.buffer.write(dump(shown(result)) + b"\n")
@@ -70,11 +77,15 @@ def _refuse(message: str) -> int:
 
 
 async def _run(
-    call: SagaCall[Any], services: Sequence[Service], saga_id: str | None, folder: str
+    call: SagaCall[Any],
+    services: Sequence[Service],
+    saga_id: str | None,
+    folder: str,
+    observer: Observer,
 ) -> RunResult[Any]:
     transport = connect(services, os.environ, folder=folder)
     try:
-        engine = MemoryEngine(SystemClock(), transport, random.SystemRandom().random)
+        engine = MemoryEngine(SystemClock(), transport, random.SystemRandom().random, observer)
         return await begin(call, engine=engine, saga_id=saga_id).result()
     finally:
         await transport.aclose()

@@ -413,13 +413,6 @@ def test_services_that_are_down_mean_not_sent_and_nothing_to_undo() -> None:
     assert "are the services running?" in result.stdout
 
 
-def test_protections_that_do_nothing_yet_are_named_once() -> None:
-    result = saga("run", SHOP, "--mock")
-    assert result.stderr.count("without effect in this version") == 1
-    assert "breaker, bulkhead" in result.stderr
-    assert "without effect" not in saga("run", ORDER, "--mock").stderr
-
-
 def test_interrupt_cancels_and_undoes(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [SAGA, "run", ORDER, "--mock", "--fault", "Inventory.reserve unavailable, always"],

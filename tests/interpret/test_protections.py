@@ -219,6 +219,7 @@ def test_the_retry_budget_ends_a_call_that_may_fail_and_delays_one_that_must_get
     assert 100 < len(services.times("S.do")) <= 100 + 40 + 10
     assert len(services.times("S.undo")) == 100
     assert all(w.reason != "retry-budget" for w in entries(engine, j.Waiting))
+    assert entries(engine, j.RetryRefused)
 
     found = program("retry budget 1% of the last 10s", body="step T.go(n) step S.do(n)")
     results, services, engine = play(found, down_until(5_000), sagas=40)
