@@ -75,8 +75,31 @@ def run_both(made: p.Program, seed: int, cancel_after: int | None) -> tuple[Told
     return simulated(interpreted), simulated(generated)
 
 
+def protected(made: p.Program, seed: int) -> p.Program:
+    """With shared protections on the service; none for every third seed."""
+    chance = Random(seed).choice
+    policy = p.Policy(
+        timeout=1_000,
+        breaker=chance([None, p.Breaker(50, 2, 5_000, 2_000, 8_000, 20)]),
+        bulkhead=chance([None, p.Bulkhead(1), p.Bulkhead(2, 3, 40), p.Bulkhead(1, 20)]),
+        rate=chance([None, p.Rate(3, 200)]),
+        budget=chance([None, p.RetryBudget(20)]),
+    )
+    if seed % 3 == 0:
+        return made
+    services = {
+        name: replace(
+            service,
+            operations={n: replace(o, policy=policy) for n, o in service.operations.items()},
+        )
+        for name, service in made.services.items()
+    }
+    return replace(made, services=services)
+
+
 def check(statements: list[p.Statement], seed: int, cancel_after: int | None) -> None:
     made = replace(program(saga(*statements)), errors={"No": p.Record("No", (), "", HERE)})
+    made = protected(made, seed)
     one, other = run_both(made, seed, cancel_after)
     assert other.sent == one.sent
     assert other.outcome == one.outcome
