@@ -127,18 +127,22 @@ async def measure(times: int, rounds: int) -> None:
     print(f"overhead over a bare await: {best['ours'] - best['bare']:.1f} us")
 
     print("\nmany at once, through a bulkhead of 64 (the rest queue):")
-    few: dict[bool, float] = {}
-    for together in (100, 1_000, 10_000):
+    sizes = (100, 1_000, 10_000)
+    found: dict[tuple[bool, int], list[float]] = {}
+    for _ in range(rounds):
         for protected in (False, True):
-            call = slow_service(64, protected)
-            found = min(
-                [await at_once(call, max(10_000, together), together) for _ in range(rounds)]
-            )
-            few.setdefault(protected, found)
-            word = "protected" if protected else "bare     "
+            for together in sizes:
+                call = slow_service(64, protected)
+                took = await at_once(call, 10_000, together)
+                found.setdefault((protected, together), []).append(took)
+    for protected in (False, True):
+        for together in sizes:
+            times, few = found[protected, together], found[protected, 100]
             print(
-                f"{together:>6} {word} {found:6.2f} us a call,"
-                f" {found / few[protected]:.2f} times that of 100"
+                f"{together:>6} {'protected' if protected else 'bare':9} best {min(times):6.2f} us"
+                f"   median {statistics.median(times):6.2f} us a call,"
+                f" {min(times) / min(few):.2f} and"
+                f" {statistics.median(times) / statistics.median(few):.2f} times that of 100"
             )
     print("target: protected at 10,000 at most 1.3 times that at 100")
 
