@@ -1,14 +1,14 @@
 """One logic for sync and async code: it is written async, over stores that are awaited.
 
 Sync code runs it over a store whose methods answer at once, so that it never has to wait, and
-`finished` can run it to its end like a function. In threads, the same adapter serves an event loop.
+`finished` can run it to its end like a function.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from sagalang.idempotency.core import Id, Record
 from sagalang.idempotency.store import (
@@ -26,13 +26,8 @@ from sagalang.idempotency.store import (
 T = TypeVar("T")
 
 
-class Call(Protocol):
-    """How a sync function is awaited: at once, or in a thread."""
-
-    def __call__(self, function: Callable[..., T], /, *args: Any) -> Awaitable[T]: ...
-
-
 async def at_once(function: Callable[..., T], /, *args: Any) -> T:
+    """A sync function as an async one, which never has to wait."""
     return function(*args)
 
 
@@ -48,31 +43,32 @@ def finished(work: Coroutine[Any, Any, T]) -> T:
 
 
 class AwaitedTransaction:
-    def __init__(self, inner: Transaction, call: Call) -> None:
+    """Without waiting."""
+
+    def __init__(self, inner: Transaction) -> None:
         self._inner = inner
-        self._call = call
 
     @property
     def connection(self) -> Any:
         return self._inner.connection
 
     async def read(self, identity: Id) -> Record | None:
-        return await self._call(self._inner.read, identity)
+        return self._inner.read(identity)
 
     async def write(self, identity: Id, record: Record) -> None:
-        await self._call(self._inner.write, identity, record)
+        self._inner.write(identity, record)
 
     async def mark(self) -> None:
-        await self._call(self._inner.mark)
+        self._inner.mark()
 
     async def undo(self) -> None:
-        await self._call(self._inner.undo)
+        self._inner.undo()
 
     async def commit(self) -> None:
-        await self._call(self._inner.commit)
+        self._inner.commit()
 
     async def rollback(self) -> None:
-        await self._call(self._inner.rollback)
+        self._inner.rollback()
 
 
 class AwaitedTransactionStore:
@@ -82,7 +78,7 @@ class AwaitedTransactionStore:
         self._inner = inner
 
     async def begin(self) -> AsyncTransaction:
-        return AwaitedTransaction(self._inner.begin(), at_once)
+        return AwaitedTransaction(self._inner.begin())
 
 
 class AwaitedLeaseStore:

@@ -114,10 +114,10 @@ def _get() -> _Current:
 
 def _named(key: str, of: str, caller: str | None) -> tuple[_Current, Id]:
     check_operation("of", of)
-    if not key or not storable(key):
-        raise ValueError("A key to fence is a text that is not empty and can be stored.")
-    this = _get()
-    return this, Id(this.run.caller() if caller is None else caller, of, bare(key))
+    this, name = _get(), bare(key)
+    if not name or not storable(name):
+        raise this.run.unfit("No request can have the key that this is about.")
+    return this, Id(this.run.caller() if caller is None else caller, of, name)
 
 
 def _fenced(identity: Id, before: State | None) -> State | None:

@@ -84,6 +84,9 @@ class LeaseRun:
     async def begin(self) -> Any:
         raise no_transaction(self._store)
 
+    def unfit(self, why: str) -> ValueError:
+        return ValueError(why)
+
     async def fence(self, identity: Id) -> State | None:
         return await put_up(self._store, self._terms, identity)
 

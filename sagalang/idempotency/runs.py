@@ -50,6 +50,11 @@ class Run(Protocol):
     async def begin(self) -> Any:
         """The connection of the open transaction, which begins where it has not. As `opened`."""
 
+    def unfit(self, why: str) -> ValueError:
+        """What to raise for a key that no request can have. Where all can be taken back, the
+        client then hears 400, unless the handler answers otherwise.
+        """
+
     async def fence(self, identity: Id) -> State | None: ...
 
     async def is_fenced(self, identity: Id) -> bool: ...

@@ -6,14 +6,15 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import closing
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
 from sagalang.idempotency.adapt import AwaitedTransaction
-from sagalang.idempotency.answer import Answer, dump_headers, load_headers
-from sagalang.idempotency.core import Id, Record, State
+from sagalang.idempotency.core import Id, Record
+from sagalang.idempotency.rows import record_of, row_of
 from sagalang.idempotency.store import AsyncTransaction, AsyncTransactionStore, Busy
 
 if TYPE_CHECKING:
@@ -133,26 +134,11 @@ class SQLiteTransaction:
     def read(self, identity: Id) -> Record | None:
         named = (identity.caller, identity.operation, identity.key)
         row = self._execute(_READ, named)
-        return _record(*row) if row else None
+        return record_of(*row) if row else None
 
     def write(self, identity: Id, record: Record) -> None:
-        answer = record.answer
-        row = (
-            identity.caller,
-            identity.operation,
-            identity.key,
-            record.state.value,
-            record.created,
-            record.expires,
-            record.fingerprint,
-            record.token,
-            record.lease_until,
-            answer and answer.status,
-            answer and dump_headers(answer.headers),
-            answer and answer.body,
-        )
         self._execute(_PURGE, (time.time_ns() // 1_000_000,))
-        self._execute(_WRITE, row)
+        self._execute(_WRITE, row_of(identity, record))
 
     def mark(self) -> None:
         self._execute("SAVEPOINT idempotency_mark")
@@ -171,7 +157,9 @@ class SQLiteTransaction:
         connection, self._connection = self._connection, None
         if connection is not None:
             try:
-                connection.close()  # without COMMIT, a transaction is undone
+                with closing(connection):
+                    # Closing alone would wait for the last cursor, which a traceback may hold.
+                    connection.rollback()
             finally:
                 self._ended()
 
@@ -187,23 +175,8 @@ class SQLiteTransaction:
         return cursor.execute(statement, values).fetchone()
 
 
-def _record(
-    state: str,
-    created: int,
-    expires: int,
-    fingerprint: str,
-    token: str,
-    lease_until: int,
-    status: int | None,
-    headers: str,
-    body: bytes,
-) -> Record:
-    answer = None if status is None else Answer(status, load_headers(headers), body)
-    return Record(State(state), created, expires, fingerprint, token, lease_until, answer)
-
-
 class _AsyncSQLite:
-    """The same in threads. One transaction of an event loop at a time, so one thread each."""
+    """One transaction of an event loop at a time, so one thread each."""
 
     def __init__(self, begin: Callable[[float], SQLiteTransaction], patience: float) -> None:
         self._begin = begin
@@ -229,26 +202,30 @@ class _AsyncSQLite:
             turn.release()
             beginning.add_done_callback(_given_up)
             raise
-        return _InTurn(transaction, self._call, turn.release)
-
-    async def _call(self, function: Callable[..., T], /, *args: Any) -> T:
-        return await asyncio.wrap_future(self._threads.submit(function, *args))
+        return _InTurn(transaction, self._threads, turn.release)
 
 
 class _InTurn(AwaitedTransaction):
+    """What has to wait for the disk does so in a thread. Once the lock is held, reading and writing
+    a record takes no longer than the handler's own statements, and happens where those do.
+    """
+
     def __init__(
-        self, inner: SQLiteTransaction, call: Callable[..., Any], ended: Callable[[], None]
+        self, inner: SQLiteTransaction, threads: Executor, ended: Callable[[], None]
     ) -> None:
-        super().__init__(inner, call)
+        super().__init__(inner)
+        self._threads = threads
         self._ended: Callable[[], None] | None = ended
 
     async def commit(self) -> None:
-        await super().commit()
+        await asyncio.wrap_future(self._threads.submit(self._inner.commit))
         self._end()
 
     async def rollback(self) -> None:
+        if self._ended is None:
+            return
         try:
-            await super().rollback()
+            await asyncio.wrap_future(self._threads.submit(self._inner.rollback))
         finally:
             self._end()
 

@@ -32,6 +32,10 @@ class InTransaction:
         async with self._one_at_a_time:
             return (await self._open()).connection
 
+    def unfit(self, why: str) -> ValueError:
+        self._excuse = problems.key_malformed(self._terms.problems, why)
+        return ValueError(why)
+
     async def fence(self, identity: Id) -> State | None:
         async with self._one_at_a_time:
             transaction = await self._open()

@@ -96,6 +96,16 @@ def test_a_quoted_key_is_fenced_as_a_bare_one(client: httpx.Client) -> None:
     assert kind(post(client, "k")) == "fenced"
 
 
+@pytest.mark.parametrize("key", ["", "%00", "%22%22"])
+@pytest.mark.parametrize("how", ["refund", "sync-refund", "confirm"])
+def test_a_fence_for_what_can_be_no_key_is_the_clients_mistake(
+    client: httpx.Client, opened: Opened, key: str, how: str
+) -> None:
+    malformed = client.post(f"/charges/{key}/{how}")
+    assert (malformed.status_code, kind(malformed)) == (400, "key-malformed")
+    assert opened.effects() == []
+
+
 def test_an_operation_may_be_fenced_by_another_name_than_its_key(opened: Opened) -> None:
     with calling(starlette(opened, fenced_by={CHARGE: body_field("order")})) as client:
         assert post(client, "k1", {"order": "o1"}).status_code == 201

@@ -196,6 +196,19 @@ def test_sqlite_tells_a_handler_that_commits_by_itself(tmp_path: Path) -> None:
     store.close()
 
 
+def test_sqlite_gives_the_lock_back_although_somebody_still_holds_a_cursor(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "a.db", patience=0.2)
+    transaction = store.begin()
+    transaction.write(Id("", "", "k"), Record(State.FENCED, NOW, LATER))
+    held = transaction.connection.execute("SELECT 1 UNION SELECT 2")  # as a traceback may
+    transaction.rollback()
+    after = store.begin()
+    assert after.read(Id("", "", "k")) is None
+    after.rollback()
+    store.close()
+    del held
+
+
 def test_sqlite_needs_a_file() -> None:
     with pytest.raises(ValueError, match="needs a file"):
         SQLiteStore(":memory:")

@@ -1,16 +1,21 @@
 """Inventory: sets stock aside, and puts it back by the idempotency key that set it aside."""
 
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
-from sqlite3 import Connection
 
-import keys
-from problems import Answer, Problem
-from service import Store, application, bare, in_path, read_command
+from msgspec import Struct
+from problems import Problem
+from service import FENCES, Quantity, Text, application, overview, read
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+from sagalang.idempotency import bare, connection, fence, key
+
+RESERVE = "POST /reservations"
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS stock (
@@ -27,56 +32,53 @@ CREATE TABLE IF NOT EXISTS reservations (
 """
 
 
-def app(path: Path, stock: Mapping[str, int]) -> Starlette:
-    store = Store(path, SCHEMA)
-    with store.transaction() as db:
-        for item in stock.items():
-            db.execute("INSERT OR REPLACE INTO stock VALUES (?, ?)", item)
+class Reservation(Struct):
+    order: Text
+    sku: Text
+    qty: Quantity
 
-    async def reserve(request: Request) -> Response:
-        command = await read_command(request)
-        order, sku, qty = command.text("order"), command.text("sku"), command.qty("qty")
 
-        def work(db: Connection) -> Answer:
-            # The test and the taking are one statement: nobody can take the last one in between.
-            taken = db.execute(
-                "UPDATE stock SET available = available - ? WHERE sku = ? AND available >= ?",
-                (qty, sku, qty),
-            ).rowcount
-            if not taken:
-                raise Problem(409, "OutOfStock", "Not enough left in stock", sku=sku)
-            db.execute(
-                "INSERT INTO reservations VALUES (?, ?, ?, ?, 'HELD')",
-                (command.key, order, sku, qty),
-            )
-            return Answer(201)
-
-        return await store.once(command, fence=command.key, work=work)
-
-    async def release(request: Request) -> Response:
-        key = bare(in_path(request, "of"))
-
-        def work(db: Connection) -> Answer:
-            keys.fence(db, key)
-            held = db.execute(
-                "SELECT qty, sku FROM reservations WHERE key = ? AND status = 'HELD'", (key,)
-            ).fetchone()
-            if held:  # only what is still held goes back, so a second release adds nothing
-                db.execute("UPDATE stock SET available = available + ? WHERE sku = ?", held)
-                db.execute("UPDATE reservations SET status = 'RELEASED' WHERE key = ?", (key,))
-            return Answer()
-
-        return await store.write(work)
-
-    async def overview(_: Request) -> Response:
-        return await store.overview(
-            stock="SELECT * FROM stock ORDER BY sku",
-            reservations="SELECT * FROM reservations ORDER BY rowid",
-            fences="SELECT name AS key FROM fences ORDER BY rowid",
-        )
-
-    return application(
-        Route("/", overview),
-        Route("/reservations", reserve, methods=["POST"]),
-        Route("/reservations/{of:path}", release, methods=["DELETE"]),
+async def reserve(request: Request) -> Response:
+    wanted = await read(request, Reservation)
+    db = connection()
+    # The test and the taking are one statement: nobody can take the last one in between.
+    taken = db.execute(
+        "UPDATE stock SET available = available - ? WHERE sku = ? AND available >= ?",
+        (wanted.qty, wanted.sku, wanted.qty),
+    ).rowcount
+    if not taken:
+        raise Problem(409, "OutOfStock", "Not enough left in stock", sku=wanted.sku)
+    db.execute(
+        "INSERT INTO reservations VALUES (?, ?, ?, ?, 'HELD')",
+        (key(), wanted.order, wanted.sku, wanted.qty),
     )
+    return JSONResponse({}, 201)
+
+
+async def release(request: Request) -> Response:
+    of = bare(request.path_params["of"])
+    await fence(of, of=RESERVE)
+    db = connection()
+    held = db.execute(
+        "SELECT qty, sku FROM reservations WHERE key = ? AND status = 'HELD'", (of,)
+    ).fetchone()
+    if held:  # only what is still held goes back, so a second release adds nothing
+        db.execute("UPDATE stock SET available = available + ? WHERE sku = ?", held)
+        db.execute("UPDATE reservations SET status = 'RELEASED' WHERE key = ?", (of,))
+    return JSONResponse({})
+
+
+def app(path: Path, stock: Mapping[str, int]) -> Starlette:
+    reservations = "SELECT * FROM reservations ORDER BY rowid"
+    left = "SELECT * FROM stock ORDER BY sku"
+    made = application(
+        path,
+        SCHEMA,
+        overview(path, stock=left, reservations=reservations, fences=FENCES),
+        Route("/reservations", reserve, methods=["POST"]),
+        Route("/reservations/{of:path}", release, methods=["DELETE"]),  # a key may hold slashes
+        keyed=RESERVE,
+    )
+    with closing(sqlite3.connect(path)) as db, db:
+        db.executemany("INSERT OR REPLACE INTO stock VALUES (?, ?)", stock.items())
+    return made

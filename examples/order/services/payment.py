@@ -5,17 +5,19 @@ Naming the charge by its key is what lets a caller undo a charge whose answer it
 
 from decimal import Decimal
 from pathlib import Path
-from sqlite3 import Connection
 from uuid import uuid4
 
-import keys
-from problems import Answer, Problem
-from service import Store, application, bare, in_path, read_command
+from msgspec import Struct
+from problems import Problem
+from service import FENCES, Amount, Text, application, overview, read
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from sagalang.idempotency import bare, connection, fence, key
+
+CHARGE = "POST /charges"
 LIMIT = Decimal(1000)  # a charge over this is declined: an easy way to see a saga undone
 
 SCHEMA = """
@@ -29,44 +31,37 @@ CREATE TABLE IF NOT EXISTS charges (
 """
 
 
+class Charge(Struct):
+    order: Text
+    amount: Amount
+
+
+async def charge(request: Request) -> Response:
+    wanted = await read(request, Charge)
+    if wanted.amount > LIMIT:
+        detail = f"Cards are declined over {LIMIT}."
+        raise Problem(402, "Declined", "The card was declined", detail=detail)
+    payment = f"pay_{uuid4().hex}"
+    connection().execute(
+        "INSERT INTO charges VALUES (?, ?, ?, ?, 'CHARGED')",
+        (key(), payment, wanted.order, str(wanted.amount)),
+    )
+    return JSONResponse({"payment": payment}, 201)
+
+
+async def refund(request: Request) -> Response:
+    of = bare(request.path_params["of"])
+    await fence(of, of=CHARGE)
+    connection().execute("UPDATE charges SET status = 'REFUNDED' WHERE key = ?", (of,))
+    return JSONResponse({})
+
+
 def app(path: Path) -> Starlette:
-    store = Store(path, SCHEMA)
-
-    async def charge(request: Request) -> Response:
-        command = await read_command(request)
-        order, amount = command.text("order"), command.amount("amount")
-
-        def work(db: Connection) -> Answer:
-            if amount > LIMIT:
-                detail = f"Cards are declined over {LIMIT}."
-                raise Problem(402, "Declined", "The card was declined", detail=detail)
-            payment = f"pay_{uuid4().hex}"
-            db.execute(
-                "INSERT INTO charges VALUES (?, ?, ?, ?, 'CHARGED')",
-                (command.key, payment, order, str(amount)),
-            )
-            return Answer(201, {"payment": payment})
-
-        return await store.once(command, fence=command.key, work=work)
-
-    async def refund(request: Request) -> Response:
-        key = bare(in_path(request, "of"))
-
-        def work(db: Connection) -> Answer:
-            keys.fence(db, key)
-            db.execute("UPDATE charges SET status = 'REFUNDED' WHERE key = ?", (key,))
-            return Answer()
-
-        return await store.write(work)
-
-    async def overview(_: Request) -> Response:
-        return await store.overview(
-            charges="SELECT * FROM charges ORDER BY rowid",
-            fences="SELECT name AS key FROM fences ORDER BY rowid",
-        )
-
     return application(
-        Route("/", overview),
+        path,
+        SCHEMA,
+        overview(path, charges="SELECT * FROM charges ORDER BY rowid", fences=FENCES),
         Route("/charges", charge, methods=["POST"]),
-        Route("/charges/{of:path}/refund", refund, methods=["POST"]),
+        Route("/charges/{of:path}/refund", refund, methods=["POST"]),  # a key may hold slashes
+        keyed=CHARGE,
     )

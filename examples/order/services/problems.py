@@ -1,37 +1,26 @@
-"""What a service answers, and how it says no (RFC 9457, application/problem+json)."""
+"""How a service says no (RFC 9457, application/problem+json)."""
 
-from dataclasses import dataclass, field
-
-PROBLEMS = "https://sagalang.example/problems/"
-RETRY_SOON = {"Retry-After": "1"}
-
-
-@dataclass(frozen=True)
-class Answer:
-    status: int = 200
-    body: dict[str, object] = field(default_factory=dict)
-    headers: dict[str, str] = field(default_factory=dict)
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 
-class Problem(Exception):  # noqa: N818 - the word of RFC 9457
+class Problem(HTTPException):
     """A refusal; the type ends in the error's name, by which the caller tells errors apart."""
 
-    def __init__(
-        self,
-        status: int,
-        name: str,
-        title: str,
-        headers: dict[str, str] | None = None,
-        **fields: object,
-    ) -> None:
-        super().__init__(title)
-        body = {"type": PROBLEMS + name, "title": title, "status": status, **fields}
-        self.answer = Answer(status, body, headers or {})
+    def __init__(self, status: int, name: str, title: str, **fields: object) -> None:
+        super().__init__(status, title)
+        self.fields = {"type": f"https://sagalang.example/problems/{name}", **fields}
 
 
-def malformed(detail: str) -> Problem:
-    return Problem(400, "Malformed", "The request is malformed", detail=detail)
+def answer(_: Request, error: Exception) -> Response:
+    """Also to what the framework refuses (no such path), and to a bug: the log tells of that."""
+    if not isinstance(error, HTTPException):
+        error = HTTPException(500, "Internal error")
+    fields = error.fields if isinstance(error, Problem) else {"type": "about:blank"}
+    body = {**fields, "title": error.detail, "status": error.status_code}
+    kind = "application/problem+json"
+    return JSONResponse(body, error.status_code, error.headers, media_type=kind)
 
 
-def fenced(detail: str) -> Problem:
-    return Problem(409, "idempotency/fenced", "Undone already: this came too late", detail=detail)
+HANDLERS = {HTTPException: answer, Exception: answer}
