@@ -75,6 +75,8 @@ async def serve(world: FakeWorld, port: int = 0, latency: Latency = 0) -> AsyncI
         for index, _ in enumerate(services):
             listener = sockets.enter_context(socket.socket())
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # asyncio sets it only on sockets of its own; without it an answer may wait 40 ms.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             listener.bind(("127.0.0.1", port + index if port else 0))
             listener.listen(128)
             bound.append(listener)
