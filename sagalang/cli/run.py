@@ -264,7 +264,9 @@ async def _watched(plan: Plan, began: Run, engine: MemoryEngine, live: Live) -> 
             raise KeyboardInterrupt
         asked = True
         click.echo(
-            "\ncancelling: what was done is undone; Ctrl-C again leaves it as it is", err=True
+            "\nasking it to cancel and undo; past its point of no return it goes on."
+            " Ctrl-C again leaves all as it is",
+            err=True,
         )
         began.cancel()
 

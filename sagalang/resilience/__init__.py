@@ -20,21 +20,25 @@ from sagalang.resilience.errors import (
     Refused,
 )
 from sagalang.resilience.protection import Protection
+from sagalang.runtime.clock import Clock, SimulatedClock, simulated
 from sagalang.runtime.problems import NotSent
 
 __all__ = [
     "AttemptTimeout",
     "BulkheadFull",
     "CircuitOpen",
+    "Clock",
     "Duration",
     "NotSent",
     "Phase",
     "Protection",
     "RateLimited",
     "Refused",
+    "SimulatedClock",
     "breaker",
     "bulkhead",
     "rate",
     "retry",
     "retry_budget",
+    "simulated",
 ]

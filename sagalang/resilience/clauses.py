@@ -34,9 +34,9 @@ def retry(
     Backoff And Jitter", AWS Architecture Blog, 2015.)
     """
     first, cap = ms(backoff, "backoff"), None if up_to is None else ms(up_to, "up_to")
-    if times is not None and times < 1:
-        raise ValueError("retry: leave it out where nothing shall be repeated")
-    if not 1 <= factor <= 100:
+    if times is not None:
+        _count(times, "retry: `times`", "leave `retry` out where nothing shall be repeated")
+    if isinstance(factor, bool) or not isinstance(factor, int | float) or not 1 <= factor <= 100:
         raise ValueError("retry: `factor` is a number from 1 to 100; 2 is usual")
     if cap is not None and cap < first:
         raise ValueError("retry: `up_to` is shorter than the first back-off; make it longer")
@@ -47,10 +47,12 @@ def retry(
                 'retry: `jitter` is "full", "equal", "decorrelated" or a share like 0.25'
             )
         kind = Jitter(jitter)
-    elif 0 < jitter <= 1:
+    elif isinstance(jitter, int | float) and 0 < jitter <= 1:
         percent = max(1, round(jitter * 100))
     else:
-        raise ValueError("retry: as a number, `jitter` is more than 0 and at most 1")
+        raise ValueError(
+            'retry: `jitter` is "full", "equal", "decorrelated", or a share: more than 0, at most 1'
+        )
     return Retry(times, first, Decimal(str(factor)), cap, kind, percent)
 
 
@@ -77,8 +79,8 @@ def breaker(
     takes, by the same `percent`.
     """
     opened, longest = ms(probe_after, "probe_after"), None if up_to is None else ms(up_to, "up_to")
-    if calls < 1 or probes < 1:
-        raise ValueError("breaker: `calls` and `probes` count calls, from 1")
+    _count(calls, "breaker: `calls`")
+    _count(probes, "breaker: `probes`")
     if longest is not None and longest < opened:
         raise ValueError("breaker: `up_to` is shorter than `probe_after`; make it longer")
     return Breaker(
@@ -94,8 +96,9 @@ def breaker(
 
 def bulkhead(limit: int, *, queue: int = 0, wait: Duration | None = None) -> Bulkhead:
     """At most `limit` calls at once; `queue` more wait in order, each at most `wait`."""
-    if limit < 1 or queue < 0:
-        raise ValueError("bulkhead: at least one call must fit in, and a queue cannot be negative")
+    _count(limit, "bulkhead: `limit`")
+    if queue != 0:
+        _count(queue, "bulkhead: `queue`", "leave it out where nobody shall wait")
     if wait is not None and not queue:
         raise ValueError("bulkhead: there is no queue in which a call could wait; add `queue`")
     return Bulkhead(limit, queue, None if wait is None else ms(wait, "wait"))
@@ -103,20 +106,27 @@ def bulkhead(limit: int, *, queue: int = 0, wait: Duration | None = None) -> Bul
 
 def rate(calls: int, *, per: Duration) -> Rate:
     """Never more than `calls` in any stretch of time of length `per`."""
-    if calls < 1:
-        raise ValueError("rate: at least one call must be allowed")
+    _count(calls, "rate: `calls`")
     return Rate(calls, ms(per, "per"))
 
 
 def ms(duration: Duration, name: str) -> Ms:
     """A duration in milliseconds, at least 1. Raises ValueError."""
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
-    if not math.isfinite(seconds) or seconds <= 0:
+    number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not number or not math.isfinite(seconds) or seconds <= 0:
         raise ValueError(f"`{name}` is a duration: a timedelta, or seconds, more than 0")
     return max(1, round(seconds * 1_000))
 
 
+def _count(number: int, name: str, advice: str = "") -> None:
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise ValueError(f"{name} is a whole number, 1 or more" + (f"; {advice}" if advice else ""))
+
+
 def _percent(percent: int, name: str) -> int:
-    if not 0 < percent <= 100:
-        raise ValueError(f"{name}: `percent` is a share, more than 0 and at most 100")
+    if isinstance(percent, bool) or not isinstance(percent, int) or not 0 < percent <= 100:
+        raise ValueError(
+            f"{name}: `percent` is a whole number from 1 to 100: a half is 50, not 0.5"
+        )
     return percent

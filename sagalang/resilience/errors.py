@@ -25,30 +25,27 @@ class Refused(NotSent):
     where that is known.
     """
 
-    reason = "refused"
-
-    def __init__(self, name: str, retry_after: Ms | None) -> None:
+    def __init__(self, name: str, reason: str, retry_after: Ms | None = None) -> None:
         again = "" if retry_after is None else f"; try again in {retry_after} ms"
-        super().__init__(f"{name}: {self.reason}{again}", retry_after=retry_after)
+        super().__init__(f"{name}: {reason}{again}", retry_after=retry_after)
         self.name = name
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.name, self.reason, self.retry_after)
 
 
 class CircuitOpen(Refused):
-    """The breaker is open, or waits for the verdict of its probe."""
-
-    reason = "the breaker is open"
+    """The breaker is open, or waits for the verdict of its probe. Then nobody knows how long, and
+    `retry_after` is None."""
 
 
 class BulkheadFull(Refused):
     """As many calls as may be are under way, and the queue is full or did not move in time."""
 
-    reason = "too many calls are under way"
-
 
 class RateLimited(Refused):
     """As many calls as may be were made lately."""
-
-    reason = "the rate limit is reached"
 
 
 class AttemptTimeout(TimeoutError):  # noqa: N818 - a name of the field
@@ -65,21 +62,23 @@ _REFUSALS: Final[dict[str, type[Refused]]] = {
 class Failed:
     """What the attempts of one call raised, and what comes out of it in the end."""
 
-    __slots__ = ("_name", "_rejects", "_unanswered")
+    __slots__ = ("_last", "_name", "_rejects", "_unanswered")
 
     def __init__(self, name: str, rejects: type[Exception] | tuple[type[Exception], ...]) -> None:
         self._name = name
         self._rejects = rejects
         self._unanswered: Exception | None = None
+        self._last: Exception | None = None
 
     def outcome(self, error: Exception) -> Outcome:
         """What an attempt that raised this came to."""
+        self._last, kind = error, type(error).__name__
         if isinstance(error, NotSent):
-            return outcomes.NotSent(Failure(NOT_SENT, error), error.retry_after)
+            return outcomes.NotSent(Failure(NOT_SENT, error, kind), error.retry_after)
         if isinstance(error, self._rejects):
-            return Rejected(Failure(type(error).__name__, error))
+            return Rejected(Failure(kind, error, kind))
         self._unanswered = error
-        return Unknown(Failure(UNAVAILABLE, error))
+        return Unknown(Failure(UNAVAILABLE, error, kind))
 
     def result(self, outcome: Outcome) -> Any:
         """The value of the whole call, or its exception. Where it may have happened, no exception
@@ -88,7 +87,10 @@ class Failed:
             return outcome.value
         last = outcome.error.value
         if isinstance(outcome, outcomes.NotSent):
-            raise last or _REFUSALS[outcome.error.name](self._name, outcome.retry_after)
+            if last is not None:
+                raise last
+            refusal = _REFUSALS[outcome.error.name]
+            raise refusal(self._name, outcome.error.detail, outcome.retry_after) from self._last
         if isinstance(outcome, Rejected) or last is self._unanswered is not None:
             raise last
         if isinstance(last, self._rejects):

@@ -6,7 +6,7 @@ import logging
 
 from sagalang.machine import calls
 from sagalang.machine.breaker import Phase
-from sagalang.machine.outcomes import NotSent
+from sagalang.machine.outcomes import NotSent, Unknown
 from sagalang.runtime.calls import Note, Queued, Told
 from sagalang.runtime.protection import BreakerChanged
 
@@ -33,7 +33,10 @@ def tell(name: str) -> Note:
             outcome = what.outcome  # type: ignore[union-attr]
             if isinstance(outcome, NotSent) and calls.kept_back(outcome):
                 error = outcome.error
-                _log(logging.INFO, f"{name}: {error.detail}", name, error=error.name)
+                _log(logging.INFO, f"{name}: refused, {error.detail}", name, error=error.name)
+            elif isinstance(outcome, NotSent | Unknown):
+                why = outcome.error.detail
+                _log(logging.INFO, f"{name}: an attempt failed: {why}", name, error=why)
         elif kind is Queued:
             _log(logging.DEBUG, f"{name}: waits for its turn", name)
 

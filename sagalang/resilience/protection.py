@@ -49,6 +49,7 @@ from sagalang.runtime.calls import (
     wait,
 )
 from sagalang.runtime.clock import Clock, SystemClock
+from sagalang.runtime.problems import NotSent
 from sagalang.runtime.protection import UNGUARDED, Protections
 
 P = ParamSpec("P")
@@ -97,6 +98,7 @@ class Protection:
                 f"{name}: may a call be repeated when nobody knows whether it happened? Say"
                 " `repeatable=True` for reads and idempotent calls, else `repeatable=False`"
             )
+        _check(name, retry_budget, breaker, rate, bulkhead, retry, rejects)
         self.name = name
         self._has_timeout = timeout is not None
         self._config = calls.CallConfig(
@@ -106,6 +108,13 @@ class Protection:
             idempotent=bool(repeatable),
             patient=calls.endless(retry),
         )
+        if self._config.total is not None and self._config.total < self._config.timeout:
+            if timeout is not None:
+                raise ValueError(f"{name}: `total` is shorter than one attempt may take")
+            self._config = replace(self._config, timeout=self._config.total)
+        slow_after = breaker.slow_after if breaker is not None else None
+        if slow_after is not None and slow_after >= self._config.timeout:
+            raise ValueError(f"{name}: no call can be slow: it times out before `slow_after`")
         self._once = replace(self._config, retry=None, patient=False)
         self._rejects = rejects
         self._clock = SystemClock() if clock is None else clock
@@ -113,6 +122,10 @@ class Protection:
         self._note = tell(name)
         policy = Policy(breaker=breaker, rate=rate, bulkhead=bulkhead, budget=retry_budget)
         self._guard = Protections().guard(name, "", policy)
+
+    def __repr__(self) -> str:
+        breaker = "" if self.breaker is None else f", breaker {self.breaker.value}"
+        return f"<Protection {self.name!r}{breaker}>"
 
     @property
     def breaker(self) -> Phase | None:
@@ -130,8 +143,20 @@ class Protection:
 
     def __call__(self, function: Callable[P, Any]) -> Callable[P, Any]:
         """The function, protected. Raises `TypeError` for a plain function where a timeout was
-        given: a thread cannot be interrupted, so its client library must keep the time."""
-        if inspect.iscoroutinefunction(function):
+        given: a thread cannot be interrupted, so its client library must keep the time. Also for
+        generators, which are many exchanges and not one call."""
+        if not callable(function):
+            raise TypeError(
+                f"{self.name}: decorate a function"
+                " (below `@classmethod` and `@staticmethod`, not above them)"
+            )
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(
+                f"{self.name}: {function.__name__} is a generator; protect the calls it makes"
+            )
+        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+            getattr(function, "__call__", None)  # noqa: B004 - an object whose call is async
+        ):
 
             @functools.wraps(function)
             async def protected(*args: P.args, **kwargs: P.kwargs) -> Any:
@@ -171,7 +196,9 @@ class Protection:
         return made.result(done.outcome)
 
     def call_sync(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a plain function under the policies, waiting in this thread. Raises as `call`."""
+        """Call a plain function under the policies, waiting in this thread. Raises as `call`, and
+        `TypeError` where a timeout was given, or the function turns out to be async."""
+        self._refuse_timeout(getattr(function, "__name__", "the function"))
         made = _Made(self.name, self._rejects, function, args, kwargs)
         done = threads.drive(self._course(self._config), self._clock, made.attempt_sync)
         return made.result(done.outcome)  # type: ignore[no-any-return]
@@ -239,6 +266,8 @@ class Protection:
             return done
 
     def _refuse_timeout(self, what: str) -> None:
+        if not isinstance(self._clock, SystemClock):
+            raise TypeError(f"{self.name}: {what} is not async, and a thread cannot use `clock`")
         if self._has_timeout:
             raise TypeError(
                 f"{self.name}: {what} is not async, and a thread cannot be interrupted: leave"
@@ -272,10 +301,46 @@ class _Made(Failed):
 
     def attempt_sync(self) -> Outcome:
         try:
-            return Ok(self._function(*self._args, **self._kwargs))
+            value = self._function(*self._args, **self._kwargs)
         except Exception as error:
             return self.outcome(error)
+        if inspect.iscoroutine(value):
+            value.close()
+            raise TypeError("this function gives a coroutine: call it with `await protection.call`")
+        return Ok(value)
 
 
 def _never() -> bool:
     return False
+
+
+def _check(
+    name: str,
+    retry_budget: object,
+    breaker: object,
+    rate: object,
+    bulkhead: object,
+    retry: object,
+    rejects: object,
+) -> None:
+    """What a type checker would have said."""
+    made: dict[str, tuple[object, type]] = {
+        "retry": (retry, Retry),
+        "retry_budget": (retry_budget, RetryBudget),
+        "breaker": (breaker, Breaker),
+        "rate": (rate, Rate),
+        "bulkhead": (bulkhead, Bulkhead),
+    }
+    for word, (clause, kind) in made.items():
+        if clause is not None and not isinstance(clause, kind):
+            raise TypeError(f"{name}: make `{word}` with `sagalang.resilience.{word}(...)`")
+    if retry_budget is not None and retry is None:
+        raise ValueError(f"{name}: a retry budget without a `retry` has nothing to do")
+    for found in rejects if isinstance(rejects, tuple) else (rejects,):
+        if not (isinstance(found, type) and issubclass(found, Exception)):
+            raise TypeError(f"{name}: `rejects` is an exception class, or a tuple of them")
+        if issubclass(NotSent, found) or issubclass(found, NotSent):
+            raise ValueError(
+                f"{name}: `rejects` is for exceptions by which the service says no;"
+                f" {found.__name__} says something else"
+            )

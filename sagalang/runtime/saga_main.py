@@ -12,8 +12,10 @@ import argparse
 import asyncio
 import os
 import random
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,9 @@ def main(
             result = asyncio.run(_run(call, services, given.id, folder, observers(log, *telemetry)))
     except (ConnectProblem, BadValue, ValueError) as error:
         return _refuse(str(error))
+    except KeyboardInterrupt:
+        print("left as it is: what was done is not undone", file=sys.stderr)
+        return 130
     sys.stdout.buffer.write(dump(shown(result)) + b"\n")
     return 0 if isinstance(result.outcome, Completed) else 1
 
@@ -86,9 +91,39 @@ async def _run(
     transport = connect(services, os.environ, folder=folder)
     try:
         engine = MemoryEngine(SystemClock(), transport, random.SystemRandom().random, observer)
-        return await begin(call, engine=engine, saga_id=saga_id).result()
+        running = begin(call, engine=engine, saga_id=saga_id)
+        with _cancelling(running.cancel):
+            return await running.result()
     finally:
         await transport.aclose()
+
+
+@contextmanager
+def _cancelling(cancel: Callable[[], None]) -> Iterator[None]:
+    """Ctrl-C asks the saga to cancel; a second one leaves it as it is."""
+    loop, asked = asyncio.get_running_loop(), False
+
+    def interrupted() -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        print(
+            "asking it to cancel and undo; past its point of no return it goes on."
+            " Ctrl-C again leaves all as it is",
+            file=sys.stderr,
+        )
+        cancel()
+
+    try:
+        loop.add_signal_handler(signal.SIGINT, interrupted)
+    except (NotImplementedError, RuntimeError):  # Windows; or not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
 
 
 def decode_arguments(saga: SagaDefinition[..., Any], json_text: str | bytes) -> SagaCall[Any]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing.connection import wait
+from threading import Thread
 from typing import Any, TypeVar
 
 J = TypeVar("J")
@@ -34,8 +37,12 @@ def spread(work: Callable[[J], R], jobs: Sequence[J], told: Told) -> list[R]:
             done += 1
             told(done, len(jobs))
         return [future.result() for future in reversed(futures)]
-    finally:
+    except BaseException:
         # Nothing is waited for that nobody will look at, as after Ctrl-C.
+        for process in tuple(pool._processes.values()):
+            process.terminate()
+        raise
+    finally:
         pool.shutdown(cancel_futures=True)
 
 
@@ -46,8 +53,17 @@ def _cores() -> int:
 
 
 def _end_at_once() -> None:
-    """Ctrl-C reaches every process of the group: a worker ends on the spot and without a word."""
+    """Ctrl-C reaches every process of the group: a worker ends on the spot and without a word.
+    So it does when the main process dies, however that happened."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def nobody(*_: Any) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from sagalang.cli.compile import command
+from sagalang.compile import compile_program
+from sagalang.workspace import load
 
 ROOT = Path(__file__).parents[2]
 ORDER = str(ROOT / "examples/order/order.saga")
@@ -52,3 +58,56 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     done = CliRunner().invoke(command, [ORDER, "-o", str(tmp_path / "file" / "x")])
     assert done.exit_code == 2
     assert "cannot write" in done.stderr
+
+
+SLEEPS = """
+service S {
+  python "svc"
+  command do(n: string) keyed compensate undo(n)
+  command undo(n: string) idempotent, absent ok, fences late
+}
+saga Slow(n: string) {
+  id n
+  step S.do(n)
+  sleep 20s
+}
+"""
+SERVICE = """
+def do(n): print("do", flush=True)
+def undo(n): print("undo", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("presses", "status", "says"), [(1, 1, '"outcome":"compensated"'), (2, 130, "left as it is")]
+)
+def test_ctrl_c_undoes_and_twice_leaves_it_as_it_is(
+    tmp_path: Path, presses: int, status: int, says: str
+) -> None:
+    (tmp_path / "slow.saga").write_text(SLEEPS)
+    (tmp_path / "svc.py").write_text(SERVICE)
+    (file,) = compile_program(load(tmp_path / "slow.saga").program).files
+    (tmp_path / "slow.py").write_text(file.text)
+    process = subprocess.Popen(
+        [sys.executable, "slow.py", "-"],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdin and process.stdout
+    process.stdin.write('{"n": "a"}')
+    process.stdin.close()
+    try:
+        assert process.stdout.readline() == "do\n"
+        for _ in range(presses):
+            process.send_signal(signal.SIGINT)
+        told = process.stdout.read()
+        assert process.wait(10) == status
+    finally:
+        process.kill()
+    assert says in told
+    assert ("undo" in told.splitlines()) == (presses == 1)
+    assert "Traceback" not in told

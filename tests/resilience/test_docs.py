@@ -21,4 +21,4 @@ def test_an_example_of_the_page_runs(example: str) -> None:
 
 
 def test_the_page_has_examples() -> None:
-    assert len(EXAMPLES) == 3
+    assert len(EXAMPLES) == 5

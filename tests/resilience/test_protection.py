@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import pickle
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from sagalang.machine.outcomes import NotSent as NotSentOutcome
 from sagalang.resilience import (
     AttemptTimeout,
     BulkheadFull,
@@ -258,8 +260,10 @@ def test_a_probe_that_never_comes_back_is_forfeited_after_twice_the_timeout() ->
     async def body(clock: SimulatedClock) -> None:
         guard = await broken(clock)
         await asyncio.sleep(10)
-        lost = guard.attempt_sync()
-        lost.__enter__()  # the probe; nobody ever reports it
+        cell = guard._guard.breaker
+        assert cell is not None
+        lost = cell.admit(clock.now(), 20_000, lambda _: None)  # nobody ever reports it
+        assert not isinstance(lost, NotSentOutcome)
         await asyncio.sleep(19.9)
         with pytest.raises(CircuitOpen):
             await guard.call(Service())
@@ -513,6 +517,80 @@ def test_a_plain_block_is_one_attempt() -> None:
         pytest.fail("it must not run")
 
 
+def nothing() -> None:
+    pass
+
+
+async def soon() -> None:
+    pass
+
+
+def many() -> Any:
+    yield 1
+
+
+async def many_soon() -> Any:
+    yield 1
+
+
+class Object:
+    async def __call__(self) -> str:
+        raise ConnectionError
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: Protection("s", timeout=1)(nothing), "client library"),
+        (lambda: Protection("s", timeout=1).call_sync(nothing), "client library"),
+        (lambda: Protection("s", clock=SimulatedClock())(nothing), "cannot use `clock`"),
+        (lambda: Protection("s").call_sync(soon), "await protection.call"),
+        (lambda: Protection("s")(lambda: soon())(), "await protection.call"),
+        (lambda: Protection("s")(many), "is a generator"),
+        (lambda: Protection("s")(many_soon), "is a generator"),
+        (lambda: Protection("s")(classmethod(nothing)), "below `@classmethod`"),
+        (lambda: Protection("s")(3), "decorate a function"),
+        (lambda: Protection("s", breaker=50), "sagalang.resilience.breaker"),
+        (lambda: Protection("s", rejects=[ValueError]), "tuple of them"),
+    ],
+)
+def test_what_cannot_be_protected_is_refused(make: Callable[[], object], says: str) -> None:
+    with pytest.raises(TypeError, match=says):
+        make()
+
+
+def test_an_object_whose_call_is_async_is_protected() -> None:
+    async def body(clock: SimulatedClock) -> None:
+        guard = Protection("s", breaker=TWO_FAILURES, clock=clock)
+        call = guard(Object())
+        for _ in range(2):
+            with pytest.raises(ConnectionError):
+                await call()
+        assert guard.breaker is Phase.OPEN
+
+    run(body)
+
+
+def test_a_refusal_tells_what_failed_before_and_survives_pickling() -> None:
+    async def body(clock: SimulatedClock) -> None:
+        guard = Protection(
+            "s",
+            retry=retry(1, backoff=1),
+            breaker=breaker(100, calls=1, within=60, probe_after=100),
+            total=50,
+            repeatable=False,
+            clock=clock,
+        )
+        with pytest.raises(NotSent) as raised:
+            await guard.call(Service(NotSent("connection refused")))
+        assert isinstance(raised.value, CircuitOpen)
+        assert str(raised.value.__cause__) == "connection refused"
+        again = pickle.loads(pickle.dumps(raised.value))
+        assert (str(again), again.retry_after) == (str(raised.value), raised.value.retry_after)
+
+    run(body)
+
+
 def test_a_timeout_for_a_plain_function_is_refused() -> None:
     with pytest.raises(TypeError, match="client library"):
 
@@ -524,13 +602,19 @@ def test_a_timeout_for_a_plain_function_is_refused() -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: retry(0, backoff=1), "leave it out"),
+        (lambda: retry(0, backoff=1), "leave `retry` out"),
+        (lambda: retry(3, backoff="1s"), "`backoff` is a duration"),  # type: ignore[arg-type]
         (lambda: retry(3, backoff=0), "more than 0"),
         (lambda: retry(3, backoff=5, up_to=1), "make it longer"),
         (lambda: retry(3, backoff=1, jitter="none"), "full"),  # type: ignore[arg-type]
-        (lambda: breaker(0, calls=2, within=1, probe_after=1), "share"),
+        (lambda: breaker(0, calls=2, within=1, probe_after=1), "1 to 100"),
+        (lambda: breaker(0.5, calls=2, within=1, probe_after=1), "half is 50"),  # type: ignore[arg-type]
         (lambda: bulkhead(1, wait=1), "add `queue`"),
-        (lambda: rate(0, per=1), "at least one"),
+        (lambda: rate(0, per=1), "1 or more"),
+        (lambda: bulkhead(1.5), "whole number"),  # type: ignore[arg-type]
+        (lambda: Protection("s", timeout=2, total=1), "shorter than one attempt"),
+        (lambda: Protection("s", retry_budget=retry_budget(20)), "nothing to do"),
+        (lambda: Protection("s", rejects=Exception), "says something else"),
     ],
 )
 def test_a_contradiction_is_named(make: Callable[[], object], says: str) -> None:
@@ -547,10 +631,13 @@ def test_what_a_protection_does_is_logged(caplog: pytest.LogCaptureFixture) -> N
     with caplog.at_level(logging.INFO, "sagalang.resilience"):
         run(body)
     assert [record.getMessage() for record in caplog.records] == [
+        "s: an attempt failed: ConnectionError",
         "s: the breaker is open (was closed)",
-        "s: the breaker is open",
+        "s: an attempt failed: ConnectionError",
+        "s: refused, the breaker is open",
     ]
-    assert vars(caplog.records[0])["saga_after"] == "open"
+    assert vars(caplog.records[1])["saga_after"] == "open"
+    assert vars(caplog.records[0])["saga_error"] == "ConnectionError"
 
 
 def test_event_loops_of_several_threads_share_one_bulkhead() -> None:
