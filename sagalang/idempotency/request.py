@@ -34,7 +34,10 @@ class Request:
     @property
     def operation(self) -> str:
         """Method and route, as in `POST /charges`: how options and fences name an operation."""
-        return f"{self.method} {self.route}"
+        if storable(self.route):
+            return f"{self.method} {self.route}"
+        # A path that no route matches may hold anything; a NUL, for one, no database keeps.
+        return f"{self.method} {self.route.encode('unicode_escape').decode('ascii')}"
 
     def header(self, name: str) -> str | None:
         """The first header of this name."""

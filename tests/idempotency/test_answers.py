@@ -203,3 +203,11 @@ def test_a_record_is_forgotten_after_its_time(opened: Opened) -> None:
         late = 61_000
         assert "idempotent-replayed" not in post(client, "k").headers
     assert opened.effects() == ["charge k", "charge k"]
+
+
+@pytest.mark.parametrize("path", ["/nowhere%00", "/nowhere%ff"])
+def test_a_path_that_no_store_could_keep_is_answered_as_any_other(
+    client: httpx.Client, path: str
+) -> None:
+    assert post(client, "k", path=path).status_code == 404
+    assert post(client, "k", path=path).status_code == 404
