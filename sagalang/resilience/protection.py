@@ -163,7 +163,7 @@ class Protection:
                 return await self._call(_Made(self.name, self._rejects, function, args, kwargs))
 
             return protected
-        self._refuse_timeout(f"{getattr(function, '__name__', 'a function')}")
+        self._refuse_in_thread(f"{getattr(function, '__name__', 'a function')}")
 
         @functools.wraps(function)
         def protected_in_thread(*args: P.args, **kwargs: P.kwargs) -> Any:
@@ -198,7 +198,7 @@ class Protection:
     def call_sync(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a plain function under the policies, waiting in this thread. Raises as `call`, and
         `TypeError` where a timeout was given, or the function turns out to be async."""
-        self._refuse_timeout(getattr(function, "__name__", "the function"))
+        self._refuse_in_thread(getattr(function, "__name__", "the function"))
         made = _Made(self.name, self._rejects, function, args, kwargs)
         done = threads.drive(self._course(self._config), self._clock, made.attempt_sync)
         return made.result(done.outcome)  # type: ignore[no-any-return]
@@ -228,7 +228,7 @@ class Protection:
     @contextmanager
     def attempt_sync(self) -> Iterator[None]:
         """As `attempt`, for threads; without the timeout."""
-        self._refuse_timeout("the block")
+        self._refuse_in_thread("the block")
         failed = Failed(self.name, self._rejects)
         course = self._course(self._once)
         try:
@@ -265,7 +265,7 @@ class Protection:
             done: calls.Done = stop.value
             return done
 
-    def _refuse_timeout(self, what: str) -> None:
+    def _refuse_in_thread(self, what: str) -> None:
         if not isinstance(self._clock, SystemClock):
             raise TypeError(f"{self.name}: {what} is not async, and a thread cannot use `clock`")
         if self._has_timeout:

@@ -591,14 +591,6 @@ def test_a_refusal_tells_what_failed_before_and_survives_pickling() -> None:
     run(body)
 
 
-def test_a_timeout_for_a_plain_function_is_refused() -> None:
-    with pytest.raises(TypeError, match="client library"):
-
-        @Protection("s", timeout=1)
-        def work() -> None:
-            pass
-
-
 @pytest.mark.parametrize(
     ("make", "says"),
     [

@@ -422,3 +422,43 @@ def test_a_call_that_can_never_be_sent_is_not_tried_again() -> None:
     unsendable = NotSent(Failure("NotSent"), repeat=False)
     _, commands = advance(config, state, AttemptEnded(unsendable), 10, 0.5)
     assert commands == (Done(unsendable, None),)
+
+
+# --- Refusals of our own protections ------------------------------------------------------------
+
+OPEN = NotSent(Failure("CircuitOpen"), retry_after=4_000)
+PROBING = NotSent(Failure("CircuitOpen"))
+
+
+def test_an_open_breaker_is_waited_for_once() -> None:
+    played = Played(replace(PLAIN, retry=steady(5)), [OPEN, OPEN])
+    assert played.sleeps == [("breaker", 4_000)]
+    assert played.said == "NotSent CircuitOpen"
+
+
+def test_one_that_is_open_beyond_the_deadline_is_not_waited_for() -> None:
+    played = Played(replace(PLAIN, deadline=3_000), [OPEN])
+    assert (played.sleeps, played.said) == ([], "NotSent CircuitOpen")
+
+
+def test_a_patient_call_waits_for_it_as_often_as_it_must_and_uses_up_no_retries() -> None:
+    config = replace(PLAIN, retry=steady(1), patient=True)
+    played = Played(config, [OPEN, OPEN, PROBING, OPEN, OFF, OK])
+    assert played.outcome == OK
+    assert [reason for reason, _ in played.sleeps].count("breaker") == 3
+
+
+def test_while_it_probes_callers_come_again_after_their_own_back_off() -> None:
+    played = Played(PLAIN, [PROBING, OK])
+    assert played.sleeps == [("backoff", 100)]
+
+
+def test_a_used_up_retry_budget_ends_a_call_or_delays_a_patient_one() -> None:
+    for patient, ends in ((False, True), (True, False)):
+        config = replace(PLAIN, patient=patient)
+        state, _ = advance(config, start(0), Begin(), 0, 0.5)
+        state, _ = advance(config, state, AttemptEnded(OFF), 10, 0.5)
+        state, (command,) = advance(config, state, Woke(budget=False), 110, 0.5)
+        assert isinstance(command, Done) == ends
+        if isinstance(command, Sleep):
+            assert command.reason == "retry-budget"
