@@ -1,0 +1,1 @@
+"""Explores every failure that the contracts allow, over the same machine that runs a saga."""
