@@ -6,7 +6,7 @@ result = await run(program, "PlaceOrder", {"order": order}, engine=engine)
 from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -329,7 +329,7 @@ class Run:
         del self._flying[command.place, command.purpose]
         outcome = done.outcome
         if isinstance(outcome, Ok):
-            outcome = replace(outcome, value=freeze(outcome.value))
+            outcome = Ok(freeze(outcome.value), outcome.replayed)
         return m.CallEnded(
             self.session.now(), command.place, command.purpose, outcome, done.unanswered
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from sagalang.machine import keys
 from sagalang.machine.evaluate import BadValueError

@@ -10,14 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from msgspec import Struct
+
 from sagalang.machine.evaluate import Build
 from sagalang.model import program as p
 
 ROOT: Final = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Ref:
+class Ref(Struct, frozen=True, gc=False):
     """A statement: the number of its block and its index there."""
 
     block: int

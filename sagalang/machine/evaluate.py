@@ -32,12 +32,19 @@ class BadValueError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """How records are made and read. Field names are those of the language."""
+    """How records are made and read. Field names are those of the language.
+
+    `evaluate` and `known` are for a domain of values that are not plain, such as the verifier's:
+    the one evaluates instead of this module, the other gives the plain value where the machine
+    itself must know it (whether a condition holds, what a loop runs over, when a sleep ends).
+    """
 
     make: Callable[[Type, Mapping[str, Any]], Any]
     get: Callable[[Any, str], Any]
     convert: Callable[[Any, Type], Any]
     update: Callable[[Any, Mapping[str, Any]], Any]
+    evaluate: Callable[[p.Expr, Scope], Any] | None = None
+    known: Callable[[Any, Type], Any] | None = None
 
 
 def _no_key(step: str | None) -> str:
@@ -88,6 +95,19 @@ _PLAIN_OPERATIONS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
 
 def evaluate(expr: p.Expr, scope: Scope) -> Any:
     """The value of a checked expression; raises `BadValueError` where it has none."""
+    if scope.build.evaluate is not None:
+        return scope.build.evaluate(expr, scope)
+    return plain(expr, scope)
+
+
+def known(expr: p.Expr, scope: Scope) -> Any:
+    """The same, where the machine itself must know the value."""
+    value = evaluate(expr, scope)
+    return value if scope.build.known is None else scope.build.known(value, expr.type)
+
+
+def plain(expr: p.Expr, scope: Scope) -> Any:
+    """The value over plain values; raises `BadValueError` where it has none."""
     try:
         return _evaluate(expr, scope)
     except (ArithmeticError, OverflowError) as error:

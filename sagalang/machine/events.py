@@ -6,16 +6,16 @@ events that carry values of the saga (arguments, results) have them in fields of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+
+from msgspec import Struct
 
 from sagalang.machine.outcomes import Failure, Outcome
 from sagalang.model.program import Ms, Policy
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True, gc=False):
     """A statement as it runs: its path and the iterations around it, outermost first."""
 
     path: str
@@ -54,18 +54,15 @@ class Timer(Enum):
 # --- Outcomes of a saga ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(Struct, frozen=True, gc=False):
     value: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Compensated:
+class Compensated(Struct, frozen=True, gc=False):
     error: Failure
 
 
-@dataclass(frozen=True, slots=True)
-class OpenItem:
+class OpenItem(Struct, frozen=True, gc=False):
     """Something a person must settle. `label` is `Service.operation`, or the path."""
 
     place: Place
@@ -75,8 +72,7 @@ class OpenItem:
     team: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Escalated:
+class Escalated(Struct, frozen=True, gc=False):
     steps: tuple[OpenItem, ...]
 
 
@@ -86,8 +82,7 @@ SagaOutcome = Completed | Compensated | Escalated
 # --- Events ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class CallEnded:
+class CallEnded(Struct, frozen=True, gc=False):
     """`unanswered`: when the last attempt that went unanswered ended, if one did."""
 
     at: Ms
@@ -97,8 +92,7 @@ class CallEnded:
     unanswered: Ms | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ChildEnded:
+class ChildEnded(Struct, frozen=True, gc=False):
     """A child saga ended, or (purpose COMPENSATE) the undoing of one did."""
 
     at: Ms
@@ -107,15 +101,13 @@ class ChildEnded:
     outcome: SagaOutcome
 
 
-@dataclass(frozen=True, slots=True)
-class TimerFired:
+class TimerFired(Struct, frozen=True, gc=False):
     at: Ms
     place: Place
     timer: Timer
 
 
-@dataclass(frozen=True, slots=True)
-class EventReceived:
+class EventReceived(Struct, frozen=True, gc=False):
     """`id` makes the event be accepted once; `event` is its declared name."""
 
     at: Ms
@@ -124,13 +116,11 @@ class EventReceived:
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
-class CancelRequested:
+class CancelRequested(Struct, frozen=True, gc=False):
     at: Ms
 
 
-@dataclass(frozen=True, slots=True)
-class UndoRequested:
+class UndoRequested(Struct, frozen=True, gc=False):
     """The parent of a completed child saga is compensating."""
 
     at: Ms
@@ -143,15 +133,13 @@ Event = CallEnded | ChildEnded | TimerFired | EventReceived | CancelRequested | 
 # --- Commands ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeCall:
+class ProbeCall(Struct, frozen=True, gc=False):
     service: str
     operation: str
     args: tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RunCall:
+class RunCall(Struct, frozen=True, gc=False):
     """Make a call and answer with `CallEnded`. Its intent is recorded before the first attempt.
 
     `number` tells the questions of one poll apart (from 1). `first_attempt` and `unanswered` are
@@ -176,16 +164,14 @@ class RunCall:
         return f"{self.service}.{self.operation}"
 
 
-@dataclass(frozen=True, slots=True)
-class Interrupt:
+class Interrupt(Struct, frozen=True, gc=False):
     """Start nothing new in this call; what is in flight is awaited, and `CallEnded` follows."""
 
     place: Place
     purpose: Purpose
 
 
-@dataclass(frozen=True, slots=True)
-class StartTimer:
+class StartTimer(Struct, frozen=True, gc=False):
     """Answer with `TimerFired` at `at`, or up to `spread` ms later, drawn at random."""
 
     place: Place
@@ -194,14 +180,12 @@ class StartTimer:
     spread: Ms = 0
 
 
-@dataclass(frozen=True, slots=True)
-class StopTimer:
+class StopTimer(Struct, frozen=True, gc=False):
     place: Place
     timer: Timer
 
 
-@dataclass(frozen=True, slots=True)
-class RunChild:
+class RunChild(Struct, frozen=True, gc=False):
     """Run a saga under the id `saga_id`; answer with `ChildEnded`."""
 
     place: Place
@@ -210,13 +194,11 @@ class RunChild:
     args: tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CancelChild:
+class CancelChild(Struct, frozen=True, gc=False):
     place: Place
 
 
-@dataclass(frozen=True, slots=True)
-class UndoChild:
+class UndoChild(Struct, frozen=True, gc=False):
     """Compensate a completed child; answer with `ChildEnded`, purpose COMPENSATE."""
 
     place: Place
@@ -225,32 +207,28 @@ class UndoChild:
     error: Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Escalate:
+class Escalate(Struct, frozen=True, gc=False):
     """Tell people. `retrying`: the call goes on, and its success settles it."""
 
     item: OpenItem
     retrying: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(Struct, frozen=True, gc=False):
     """What was escalated resolved itself."""
 
     place: Place
     purpose: Purpose
 
 
-@dataclass(frozen=True, slots=True)
-class AbortStarted:
+class AbortStarted(Struct, frozen=True, gc=False):
     """The saga, or the attempt at `scope`, begins to undo what it did."""
 
     scope: Place
     failure: Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
+class Alert(Struct, frozen=True, gc=False):
     """Something a person should know, and nothing else happens: `deadline passed after the
     pivot`, `cancel refused after the pivot`, ..."""
 
@@ -258,8 +236,7 @@ class Alert:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(Struct, frozen=True, gc=False):
     outcome: SagaOutcome
 
 

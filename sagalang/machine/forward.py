@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from sagalang.machine import backward, leaves, undo
 from sagalang.machine.definition import Ref
-from sagalang.machine.evaluate import BadValueError, evaluate, scalar_identity
+from sagalang.machine.evaluate import BadValueError, evaluate, known, scalar_identity
 from sagalang.machine.events import (
     AbortStarted,
     Event,
@@ -112,7 +112,7 @@ def _begin_statement(
             return Returned(Broken(item), evaluate(value, scope))
         case p.If(condition=condition):
             then, otherwise = turn.definition.children[ref]
-            chosen = then if evaluate(condition, scope) else otherwise
+            chosen = then if known(condition, scope) else otherwise
             return run(turn, Seq(chosen, names, place.loops))
         case p.Parallel():
             blocks = turn.definition.children[ref]
@@ -164,13 +164,13 @@ def _joined(par: Par) -> Par | Done:
 
 
 def _begin_loop(turn: Turn, ref: Ref, statement: p.For, place: Place, names: FrozenMap) -> Result:
-    items = tuple(evaluate(statement.source, turn.scope(names, place)))
+    items = tuple(known(statement.source, turn.scope(names, place)))
     if statement.by is None:
         found = tuple(str(index) for index in range(len(items)))
     else:
         by = statement.by
         values = [
-            evaluate(by, turn.scope(names.plus({statement.variable: item}), place))
+            known(by, turn.scope(names.plus({statement.variable: item}), place))
             for item in items
         ]
         found = identities([scalar_identity(value) for value in values])

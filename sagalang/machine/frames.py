@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from sagalang.machine import undo
 from sagalang.machine.definition import Ref
@@ -16,16 +17,14 @@ from sagalang.machine.undo import NOTHING, Entry, Undo
 Loops = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True, gc=False):
     """A part that ended well: the names it binds, and how it would be undone."""
 
     binds: FrozenMap = EMPTY
     undo: Undo = NOTHING
 
 
-@dataclass(frozen=True, slots=True)
-class Seq:
+class Seq(Struct, frozen=True, gc=False):
     """A block. `child` is statement `index` under way; None where that is not begun yet."""
 
     block: int
@@ -36,14 +35,12 @@ class Seq:
     undo: tuple[Undo, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Par:
+class Par(Struct, frozen=True, gc=False):
     ref: Ref
     branches: tuple[Frame | Done, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Loop:
+class Loop(Struct, frozen=True, gc=False):
     ref: Ref
     names: FrozenMap
     loops: Loops
@@ -54,8 +51,7 @@ class Loop:
     done: tuple[tuple[int, Done], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Try:
+class Try(Struct, frozen=True, gc=False):
     """An `attempt`. The body runs; or, once it failed, `tree` is undone; or handler `handler`."""
 
     ref: Ref
@@ -67,8 +63,7 @@ class Try:
     handler: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CallLeaf:
+class CallLeaf(Struct, frozen=True, gc=False):
     """A step in flight; `entry` is what it will owe."""
 
     place: Place
@@ -77,25 +72,21 @@ class CallLeaf:
     stopping: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ChildLeaf:
+class ChildLeaf(Struct, frozen=True, gc=False):
     place: Place
     saga_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class WaitLeaf:
+class WaitLeaf(Struct, frozen=True, gc=False):
     place: Place
     names: FrozenMap
 
 
-@dataclass(frozen=True, slots=True)
-class SleepLeaf:
+class SleepLeaf(Struct, frozen=True, gc=False):
     place: Place
 
 
-@dataclass(frozen=True, slots=True)
-class PollLeaf:
+class PollLeaf(Struct, frozen=True, gc=False):
     place: Place
     names: FrozenMap
     number: int = 1
@@ -103,8 +94,7 @@ class PollLeaf:
     expired: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
+class Broken(Struct, frozen=True, gc=False):
     """A statement that failed, or that a person must settle."""
 
     item: OpenItem
@@ -118,8 +108,7 @@ Frame = Seq | Par | Loop | Try | Leaf
 # --- What a change leads to, on its way up ------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Raised:
+class Raised(Struct, frozen=True, gc=False):
     """Something in `frame` failed, and nobody below caught it."""
 
     frame: Frame
@@ -127,8 +116,7 @@ class Raised:
     item: OpenItem
 
 
-@dataclass(frozen=True, slots=True)
-class Returned:
+class Returned(Struct, frozen=True, gc=False):
     """`return` was reached in `frame`."""
 
     frame: Frame

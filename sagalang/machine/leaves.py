@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from sagalang.machine import backward
-from sagalang.machine.evaluate import BadValueError, Scope, evaluate, milliseconds
+from sagalang.machine.evaluate import BadValueError, Scope, evaluate, known, milliseconds
 from sagalang.machine.events import (
     CallEnded,
     CancelChild,
@@ -110,7 +112,7 @@ def begin_child(turn: Turn, step: p.ChildStep, place: Place, scope: Scope) -> Re
 
 
 def begin_sleep(turn: Turn, statement: p.Sleep, place: Place, scope: Scope) -> Result:
-    value: timedelta | datetime = evaluate(statement.value, scope)
+    value: timedelta | datetime = known(statement.value, scope)
     until = milliseconds(value) if isinstance(value, datetime) else turn.now + milliseconds(value)
     if until <= turn.now:
         return Done()
@@ -136,7 +138,7 @@ def meets(
     if statement.where is None:
         return True
     scope = turn.scope(names.plus({statement.name: event.value}), place)
-    return bool(evaluate(statement.where, scope))
+    return bool(known(statement.where, scope))
 
 
 def begin_poll(turn: Turn, statement: p.Poll, place: Place, names: FrozenMap) -> Result:
@@ -166,8 +168,7 @@ def _ask(turn: Turn, statement: p.Poll, leaf: PollLeaf) -> None:
 # --- Events ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Spoiled:
+class Spoiled(Struct, frozen=True, gc=False):
     """Inside the machine only: the `where` of a wait has no value for the event that came."""
 
     at: Ms
@@ -325,7 +326,7 @@ def _poll(turn: Turn, leaf: PollLeaf, statement: p.Poll, event: Event | Spoiled)
         case CallEnded(outcome=Ok(value)):
             scope = turn.scope(leaf.names.plus({statement.name: value}), leaf.place)
             try:
-                holds = evaluate(statement.until, scope)
+                holds = known(statement.until, scope)
             except BadValueError as error:
                 _stop_within(turn, leaf)
                 return raised(turn, leaf.place, error.failure)

@@ -6,8 +6,9 @@ saga may believe). See language.md, section 1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
 
 from sagalang.model.errors import (
     BAD_VALUE,
@@ -52,8 +53,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True, gc=False):
     """An error by name, with its fields (a record value, or None) and a sentence for people.
 
     `detail` never holds a secret or a payload.
@@ -64,24 +64,34 @@ class Failure:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Ok:
-    """A declared answer arrived. `replayed`: the service had given it before, to the same key."""
+class Ok(Struct, frozen=True, gc=False, eq=False):
+    """A declared answer arrived. `replayed`: the service had given it before, to the same key;
+    this makes no difference between two answers."""
 
     value: Any = None
-    replayed: bool = field(default=False, compare=False)
+    replayed: bool = False
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Ok) and self.value == other.value
+
+    def __hash__(self) -> int:
+        return hash((Ok, self.value))
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(Struct, frozen=True, gc=False, eq=False):
     """The service declared that it did nothing. `replayed`: as for `Ok`."""
 
     error: Failure
-    replayed: bool = field(default=False, compare=False)
+    replayed: bool = False
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Rejected) and self.error == other.error
+
+    def __hash__(self) -> int:
+        return hash((Rejected, self.error))
 
 
-@dataclass(frozen=True, slots=True)
-class NotSent:
+class NotSent(Struct, frozen=True, gc=False):
     """The call never left. `retry_after`: milliseconds the service asked us to wait. `repeat` is
     False for a call that cannot be sent at all, such as one with an empty part of its path."""
 
@@ -90,8 +100,7 @@ class NotSent:
     repeat: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(Struct, frozen=True, gc=False):
     """It may have happened, and it may still happen.
 
     `repeat` is False for a contract mismatch: repeating would not help, whatever is allowed.

@@ -11,9 +11,11 @@ matters, so that replaying recorded events leads to the same state and the same 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sagalang.machine import backward, forward, leaves, takedown
 from sagalang.machine.definition import ROOT, Definition, define
@@ -62,8 +64,7 @@ class Phase(Enum):
     OVER = "over"
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Struct, frozen=True, gc=False):
     """`frame` is what runs (forward, epilogue), `tree` what is to be undone: while BACKWARD, and
     after completion, in case a parent saga asks for it."""
 

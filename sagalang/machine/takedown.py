@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from sagalang.machine import backward, leaves, undo
 from sagalang.machine.events import Interrupt, OpenItem, Purpose

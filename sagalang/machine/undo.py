@@ -7,9 +7,10 @@ cannot be undone stays in the tree and so holds back exactly what depends on it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+
+from msgspec import Struct
 
 from sagalang.machine.events import Place, Purpose
 from sagalang.machine.frozen import FrozenMap
@@ -29,8 +30,7 @@ class Status(Enum):
     """A person must settle it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True, gc=False):
     """One step, or child saga, that may have to be undone.
 
     `args` are the compensation's arguments, captured when the step started or completed. `names`
@@ -53,13 +53,11 @@ class Entry:
     stopping: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class InOrder:
+class InOrder(Struct, frozen=True, gc=False):
     items: tuple[Undo, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Together:
+class Together(Struct, frozen=True, gc=False):
     """`limit`: how many may be worked on at once, None for all."""
 
     items: tuple[Undo, ...]

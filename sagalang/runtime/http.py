@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from sagalang.machine.outcomes import NOT_SENT, Failure, NotSent, Ok, Outcome, Rejected
 from sagalang.runtime.contract import Contract, Request
 from sagalang.runtime.http_answer import (
@@ -133,7 +135,7 @@ class HttpTransport:
         outcome = classify(request, answer, self._now())
         replayed = "Idempotent-Replayed" in response.headers
         if replayed and isinstance(outcome, Ok | Rejected):
-            outcome = replace(outcome, replayed=True)
+            outcome = msgspec.structs.replace(outcome, replayed=True)
         known = replayed or knows_key(answer)
         if known and self._remembered and request.attempt == 1 and request.key is not None:
             self._remembered(contract.label)

@@ -146,7 +146,7 @@ class Driver:
         del self._flying[flying.place, flying.purpose]
         outcome = done.outcome
         if isinstance(outcome, Ok):
-            outcome = replace(outcome, value=freeze(outcome.value))
+            outcome = Ok(freeze(outcome.value), outcome.replayed)
         now = self.session.now()
         return m.CallEnded(now, flying.place, flying.purpose, outcome, done.unanswered)
 

@@ -6,9 +6,10 @@ beginning has an answer at once, nothing is waited for.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from sagalang.machine import events as m
 from sagalang.machine.evaluate import milliseconds

@@ -7,8 +7,10 @@ the program reads from it, and a compiled saga tells with each step: the calls t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, cast
+
+from msgspec.structs import replace
 
 from sagalang.machine import keys
 from sagalang.machine.events import (

@@ -121,7 +121,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, m.Place | m.OpenItem | m.Completed | m.Compensated | m.Escalated):
         return (
             type(value).__name__,
-            *(plain(getattr(value, f.name)) for f in dataclasses.fields(value)),
+            *(plain(getattr(value, name)) for name in value.__struct_fields__),
         )
     if isinstance(value, BaseException) and not dataclasses.is_dataclass(value):
         return None
