@@ -23,6 +23,9 @@ from sagalang.model.types import BOOL, EnumRef, ListOf, Primitive, Type, require
 LENGTHS: Final = (0, 1, 2)
 """A list that is not known is taken to have so many elements."""
 
+AT_MOST_ONE: Final = "at most one of"
+"""Not a function of the language: the first element of a list, alone, if there is one."""
+
 _HAS_NO_VALUE: Final = {"/", "[]", "min", "max", "round"}
 
 
@@ -132,6 +135,8 @@ class Domain:
                 return self._comprehension(expr, scope)
             case p.Apply(function="now", type=type_):
                 return Symbol(f"now()@{expr.span.start}", type_)
+            case p.Apply(function=function, args=(source,)) if function == AT_MOST_ONE:
+                return self._first(self._evaluate(source, scope))
             case p.Apply(function=function, args=args, type=type_):
                 parts = [self._evaluate(arg, scope) for arg in args]
                 if function == "len" and isinstance(parts[0], tuple):
@@ -237,6 +242,19 @@ class Domain:
         if isinstance(bare, Primitive) and bare.name == "datetime":
             return instant(1_000)
         return value.text
+
+    def _first(self, items: Any) -> Any:
+        if not isinstance(items, Symbol):
+            return items[:1]
+        length = self.answers.get(Question("length", items.text).id)
+        if length is None:
+            question = Question("some", items.text)
+            length = self.answers.get(question.id)
+            if length is None:
+                raise Undecided(question, ((0, 0), (1, 0)))
+        bare = required(reveal(items.type))
+        item = bare.item if isinstance(bare, ListOf) else items.type
+        return (Symbol(f"{items.text}[0]", item),) if length else ()
 
     def _holds(self, value: Symbol) -> bool:
         match value.operator, value.operands:
