@@ -11,12 +11,15 @@ import click
 @click.command("render")
 @click.argument("file", metavar="FILE")
 @click.argument("saga", required=False)
-@click.option("--to", "target", type=click.Choice(["mermaid"]), default="mermaid", help="Format.")
+@click.option(
+    "--to", "target", type=click.Choice(["mermaid", "text"]), default="mermaid", help="Format."
+)
 @click.option("-o", "--output", metavar="FILE", help="Where to write; standard output without it.")
 def command(file: str, saga: str | None, target: str, output: str | None) -> None:
     """Draw a saga as a sequence diagram: what happens, and what is undone when a step fails.
 
-    Mermaid text can be pasted into pull requests and wikis that draw it.
+    Mermaid text can be pasted into pull requests and wikis that draw it; `--to text` draws with
+    box characters, for a terminal or a log.
     """
     from sagalang.cli.files import write_text
     from sagalang.cli.inputs import InputProblem, choose_saga

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from sagalang.model.program import Program
 
-FORMATS: Final = ("mermaid",)
+FORMATS: Final = ("mermaid", "text")
 
 
 def render(program: Program, saga_name: str, to: str = "mermaid") -> str:
@@ -22,7 +22,8 @@ def render(program: Program, saga_name: str, to: str = "mermaid") -> str:
     if to not in FORMATS:
         raise ValueError(f"no such format: {to}")
     from sagalang.graph import lower
-    from sagalang.render import mermaid
+    from sagalang.render import mermaid, text
     from sagalang.render.sequence import model
 
-    return mermaid.emit(model(lower(program, saga_name)))
+    diagram = model(lower(program, saga_name))
+    return mermaid.emit(diagram) if to == "mermaid" else text.emit(diagram)

@@ -29,11 +29,22 @@ class MessageKind(Enum):
     COMPENSATION = "compensation"
 
 
+class Fate(Enum):
+    ARRIVES = "arrives"
+    LOST = "lost"
+    LATE = "late"
+    """It arrives when its sender knows nothing of it any more."""
+
+
 class NoteKind(Enum):
     POLICY = "policy"
     PIVOT = "pivot"
     OUTCOME = "outcome"
     INFO = "info"
+    ABORT = "abort"
+    CRASH = "crash"
+    MARK = "mark"
+    """Something a reader must not overlook."""
 
 
 class FragmentKind(Enum):
@@ -65,6 +76,7 @@ class Message:
     kind: MessageKind
     path: str | None = None
     span: Span | None = None
+    fate: Fate = Fate.ARRIVES
 
 
 @dataclass(frozen=True, slots=True)

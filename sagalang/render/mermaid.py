@@ -13,6 +13,7 @@ from typing import Final
 
 from sagalang.render.diagram import (
     Arm,
+    Fate,
     Fragment,
     FragmentKind,
     Item,
@@ -32,6 +33,8 @@ _ARROWS: Final = {
     MessageKind.EVENT: "-)",
     MessageKind.COMPENSATION: "-->>",
 }
+_LOST: Final = {"->>": "-x", "-->>": "--x", "-)": "-x"}
+_LATE: Final = "--)"
 _WORDS: Final = {
     FragmentKind.PAR: ("par", "and"),
     FragmentKind.LOOP: ("loop", ""),
@@ -75,7 +78,7 @@ def _items(items: tuple[Item, ...], depth: int, last: int) -> Iterator[str]:
     for item in items:
         match item:
             case Message(source=source, target=target, text=text, kind=kind):
-                yield f"{indent}s{source}{_ARROWS[kind]}s{target}: {escape(text)}"
+                yield f"{indent}s{source}{_arrow(kind, item.fate)}s{target}: {escape(text)}"
             case Note():
                 yield f"{indent}Note over {_place(item, last)}: {_lines(item)}"
             case Phase(items=inner):
@@ -84,6 +87,16 @@ def _items(items: tuple[Item, ...], depth: int, last: int) -> Iterator[str]:
                 yield f"{indent}end"
             case Fragment(kind=kind, arms=arms):
                 yield from _fragment(kind, arms, depth, last)
+
+
+def _arrow(kind: MessageKind, fate: Fate) -> str:
+    match fate:
+        case Fate.ARRIVES:
+            return _ARROWS[kind]
+        case Fate.LOST:
+            return _LOST[_ARROWS[kind]]
+        case Fate.LATE:
+            return _LATE
 
 
 def _fragment(kind: FragmentKind, arms: tuple[Arm, ...], depth: int, last: int) -> Iterator[str]:

@@ -1,0 +1,388 @@
+"""Pictures of what really happened, from the journals of runs in simulated time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sagalang.interpret.run import Run, Send, begin
+from sagalang.machine.evaluate import Build, Scope, evaluate
+from sagalang.machine.events import Completed, Place, Purpose
+from sagalang.machine.outcomes import Failure, NotSent, Ok, Outcome, Rejected, Unknown
+from sagalang.model.program import Program
+from sagalang.model.types import RecordRef
+from sagalang.render import mermaid, text
+from sagalang.render.diagram import Fate, Message, MessageKind, Note, NoteKind, messages
+from sagalang.render.journal import LateArrival, model
+from sagalang.runtime import journal as j
+from sagalang.runtime.clock import SimulatedClock, simulated
+from sagalang.runtime.contract import Request
+from sagalang.runtime.engine import MemoryEngine
+from sagalang.runtime.fake_transport import FakeTransport
+from sagalang.runtime.fakes import FakeWorld
+from sagalang.runtime.faults import PlannedFault
+from sagalang.runtime.values import Values
+from sagalang.workspace import load, load_text
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "golden" / "text"
+ORDER = load(str(ROOT / "examples" / "order" / "order.saga")).program
+SHOP = load(str(ROOT / "examples" / "shop" / "shop.saga")).program
+CARD = "4111-1111"
+TRIP = load_text("""
+error Full, Rain
+event Weather { fine: bool }
+record Trip { id: string, nights: list<string> }
+policy brisk { timeout 1s retry 2 times backoff 100ms * 2 up to 1s jitter full }
+service Hotel {
+  with brisk
+  command book(trip: string, night: string, card: secret string)
+    keyed, records rejections
+    rejects Full
+    compensate cancel(key)
+  command cancel(of: key)      idempotent, absent ok, fences late
+  query ready(trip: string) -> bool
+}
+service Mail { with brisk command tell(trip: string) keyed }
+saga Luggage(trip: string, card: secret string) {
+  step Hotel.book(trip, "locker", card)
+}
+saga Go(trip: Trip, card: secret string) {
+  id trip.id
+  for night in trip.nights by night { step bags = saga Luggage(trip.id, card) }
+  wait news: Weather within 1h else null
+  poll free = Hotel.ready(trip.id) until free every 10s within 2m else abort Rain
+  step Hotel.book(trip.id, "first", card)
+  pivot step Mail.tell(trip.id)
+}
+let sample = Trip(id: "t-1", nights: ["Mon", "Tue"])
+""").program
+
+
+class Crashing:
+    """Lets the orchestrator die as soon as the named call was served."""
+
+    def __init__(self, inner: FakeTransport, label: str, crash: Callable[[], None]) -> None:
+        self.inner, self.label, self.crash = inner, label, crash
+
+    async def call(self, request: Request) -> Outcome:
+        outcome = await self.inner.call(request)
+        if request.contract.label == self.label:
+            self.label = ""
+            self.crash()
+            await asyncio.get_running_loop().create_future()
+        return outcome
+
+    async def aclose(self) -> None:
+        pass
+
+
+def play(
+    program: Program,
+    saga: str,
+    *faults: PlannedFault,
+    sends: Sequence[Send] = (),
+    crash: str = "",
+    change: dict[str, Any] | None = None,
+) -> tuple[j.Entry, ...]:
+    """The journal of a run with the file's `sample`; `change`: other values of its fields."""
+    values = Values(program)
+    scope = Scope({}, Build(values.make, values.get, values.convert, values.update))
+    sample = evaluate(program.constants["sample"].value, scope)
+    for name, value in (change or {}).items():
+        sample = values.update(sample, {name: value})
+    params = program.sagas[saga].params
+    args: dict[str, Any] = {p.name: sample if i == 0 else CARD for i, p in enumerate(params)}
+    world = FakeWorld(program, values=values, faults=faults)
+
+    async def main(clock: SimulatedClock) -> tuple[j.Entry, ...]:
+        transport = FakeTransport(world, clock, 40)
+        engine = MemoryEngine(clock, transport, lambda: 0.5)
+        run: Run = begin(program, saga, args, engine=engine, values=values)
+        engine.transport = Crashing(transport, crash, run.crash)
+        return (await run.result(sends)).journal
+
+    return simulated(main)
+
+
+def picture(
+    program: Program, saga: str, journal: Sequence[j.Entry | LateArrival], **options: Any
+) -> str:
+    return text.emit(model(program, saga, journal, **options))
+
+
+def fault(
+    kind: str, operation: str, times: int | None = 1, error: str | None = None
+) -> PlannedFault:
+    return PlannedFault(kind, operation, error=error, remaining=times)
+
+
+def weather(program: Program, fine: bool) -> Any:
+    return Values(program).make(RecordRef("Weather"), {"fine": fine})
+
+
+# --- Goldens, read by eye ------------------------------------------------------------------------
+
+
+REFUSED = (
+    fault("times out after effect", "Payment.charge"),
+    fault("rejects", "Inventory.reserve", error="OutOfStock"),
+)
+OUTAGE = (
+    fault("times out after effect", "Payment.charge", None),
+    fault("unavailable", "Payment.refund", 40),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "program", "saga", "options", "faults"),
+    [
+        ("completed", ORDER, "PlaceOrder", {}, ()),
+        ("refused", ORDER, "PlaceOrder", {}, REFUSED),
+        ("outage", ORDER, "PlaceOrder", {}, OUTAGE),
+        ("crash", SHOP, "PlaceOrder", {"crash": "Payment.capture"}, ()),
+        (
+            "parallel",
+            SHOP,
+            "PlaceOrder",
+            {},
+            (fault("rejects", "Inventory.reserve", error="OutOfStock"),),
+        ),
+        (
+            "probe",
+            SHOP,
+            "PlaceOrder",
+            {},
+            (
+                fault("times out before effect", "Shipping.book", 5),
+                fault("unavailable", "Notification.receipt", None),
+            ),
+        ),
+        (
+            "escalated",
+            SHOP,
+            "PlaceOrder",
+            {},
+            (fault("rejects", "Shipping.book", error="BadAddress"),),
+        ),
+        (
+            "trip",
+            TRIP,
+            "Go",
+            {"sends": (Send("Weather", weather(TRIP, True), 60_000),)},
+            (
+                PlannedFault("returns", "Hotel.ready", value=False, remaining=7),
+                PlannedFault("rejects", "Hotel.book", ("t-1", "first", CARD), "Full"),
+            ),
+        ),
+        (
+            "child",
+            TRIP,
+            "Go",
+            {},
+            (PlannedFault("returns", "Hotel.ready", value=False, remaining=None),),
+        ),
+    ],
+)
+def test_goldens(
+    golden: Callable[[Path, str], None],
+    name: str,
+    program: Program,
+    saga: str,
+    options: dict[str, Any],
+    faults: tuple[PlannedFault, ...],
+) -> None:
+    fresh = [replace(planned) for planned in faults]
+    drawn = picture(program, saga, play(program, saga, *fresh, **options))
+    golden(GOLDEN / f"run-{name}.txt", drawn)
+    assert CARD not in drawn
+
+
+# --- What a reader must be able to tell ----------------------------------------------------------
+
+
+def drawn(journal: Sequence[j.Entry | LateArrival], **options: Any) -> list[Message]:
+    return list(messages(model(ORDER, "PlaceOrder", journal, **options).items))
+
+
+def index_of(journal: Sequence[j.Entry], kind: type[j.CallEntry], label: str, nth: int = 0) -> int:
+    found = [i for i, e in enumerate(journal) if isinstance(e, kind) and e.label == label]
+    return found[nth]
+
+
+@pytest.fixture(scope="module")
+def refused() -> tuple[j.Entry, ...]:
+    return play(ORDER, "PlaceOrder", *(replace(planned) for planned in REFUSED))
+
+
+@pytest.fixture(scope="module")
+def outage() -> tuple[j.Entry, ...]:
+    return play(ORDER, "PlaceOrder", *(replace(planned) for planned in OUTAGE))
+
+
+def test_a_lost_request_and_a_lost_answer_look_different(refused: tuple[j.Entry, ...]) -> None:
+    sent = index_of(refused, j.AttemptStarted, "Payment.charge")
+    usual, marked = drawn(refused), drawn(refused, undelivered={sent})
+    assert [(m.kind, m.text) for m in usual if m.fate is Fate.LOST] == [
+        (MessageKind.REPLY, "+2s unknown: no answer (Timeout)")
+    ]
+    assert [(m.kind, m.text) for m in marked if m.fate is Fate.LOST] == [
+        (MessageKind.CALL, "charge")
+    ]
+    shown = picture(ORDER, "PlaceOrder", refused, undelivered={sent})
+    assert "[+2s ✗ unknown: no answer (Timeout)]" in shown
+
+
+def test_marks_stand_behind_what_they_mark(
+    golden: Callable[[Path, str], None], refused: tuple[j.Entry, ...]
+) -> None:
+    ended = index_of(refused, j.AttemptEnded, "Payment.charge")
+    refund = index_of(refused, j.AttemptEnded, "Payment.refund")
+    late = LateArrival(refused[refund].at, "Payment.charge", "arrives late: taken again")
+    journal: list[j.Entry | LateArrival] = [*refused[: refund + 1], late, *refused[refund + 1 :]]
+    marks = {
+        ended: "⚡ fault: the request is lost",
+        refund + 1: "⚡ nothing undoes this charge",
+    }
+    undelivered = {index_of(refused, j.AttemptStarted, "Payment.charge")}
+    shown = picture(ORDER, "PlaceOrder", journal, marks=marks, undelivered=undelivered)
+    golden(GOLDEN / "run-marked.txt", shown)
+    lines = shown.split("\n")
+    at = next(i for i, line in enumerate(lines) if "⚡ fault" in line)
+    assert "✗" in lines[at - 1]
+
+
+def test_what_is_marked_is_never_counted_instead_of_drawn(outage: tuple[j.Entry, ...]) -> None:
+    twentieth = index_of(outage, j.AttemptEnded, "Payment.refund", 19)
+    shown = picture(ORDER, "PlaceOrder", outage, marks={twentieth: "⚡ here"})
+    assert "refund, attempt 20" in shown
+    assert "⚡ here" in shown
+    assert shown.count("more attempts") == 2
+    waits = [i for i, entry in enumerate(outage) if isinstance(entry, j.Waiting)]
+    usual = picture(ORDER, "PlaceOrder", outage)
+    waiting = picture(ORDER, "PlaceOrder", outage, marks={waits[20]: "⚡ here"})
+    assert waiting.count("again in") == usual.count("again in") + 1
+
+
+def test_no_attempt_is_forgotten_by_the_counting(outage: tuple[j.Entry, ...]) -> None:
+    shown = model(ORDER, "PlaceOrder", outage)
+    calls = [m for m in messages(shown.items) if m.text.split(",")[0].endswith("refund")]
+    happened = sum(isinstance(e, j.AttemptStarted) and "refund" in e.label for e in outage)
+    assert happened == 41
+    assert len(calls) == 4
+    assert "… 37 more attempts until" in text.emit(shown)
+
+
+def test_every_prefix_of_a_journal_can_be_drawn() -> None:
+    journal = play(SHOP, "PlaceOrder", fault("times out after effect", "Shipping.book"))
+    for end in range(1, len(journal)):
+        shown = picture(SHOP, "PlaceOrder", journal[:end])
+        assert shown.endswith("\n")
+        assert ("the journal ends here" in shown) == (end < len(journal))
+
+
+def test_only_the_run_that_was_asked_for_is_drawn(refused: tuple[j.Entry, ...]) -> None:
+    other = [replace(entry, saga_id="other") for entry in refused]
+    mixed = [entry for pair in zip(refused, other, strict=True) for entry in pair]
+    assert picture(ORDER, "PlaceOrder", mixed) == picture(ORDER, "PlaceOrder", refused)
+    with pytest.raises(ValueError, match="no run of PlaceOrder"):
+        model(ORDER, "PlaceOrder", ())
+
+
+def test_mermaid_draws_it_too(refused: tuple[j.Entry, ...]) -> None:
+    late = LateArrival(refused[-1].at, "Payment.charge")
+    shown = mermaid.emit(model(ORDER, "PlaceOrder", [*refused, late]))
+    assert "s2--xs0: +2s unknown#58; no answer (Timeout)" in shown
+    assert "s0--)s2: charge arrives late" in shown
+
+
+# --- Single entries ------------------------------------------------------------------------------
+
+START = 1_000
+COMMON: dict[str, Any] = {
+    "at": START,
+    "saga_id": "o-1",
+    "place": Place("Payment.charge"),
+    "purpose": Purpose.STEP,
+    "label": "Payment.charge",
+    "key": "k",
+}
+STARTED = j.SagaStarted(at=START, saga_id="o-1", saga="PlaceOrder", args={"order": CARD})
+
+
+def notes(*entries: j.Entry) -> list[str]:
+    """The notes of a journal of these entries, the last one left out: it never ends."""
+    shown = model(ORDER, "PlaceOrder", [STARTED, *entries])
+    return [line for item in shown.items if isinstance(item, Note) for line in item.lines][:-1]
+
+
+def believed(outcome: Outcome, kind: str, error: str | None) -> j.OutcomeRecorded:
+    return j.OutcomeRecorded(**COMMON, kind=kind, error=error, value=outcome, unanswered=None)
+
+
+def test_a_call_that_was_not_sent_has_no_arrow() -> None:
+    entries = [
+        j.AttemptStarted(**COMMON, attempt=1),
+        j.AttemptEnded(**COMMON, attempt=1, kind="not sent", error="NotSent"),
+        believed(NotSent(Failure("NotSent")), "not sent", "NotSent"),
+    ]
+    assert notes(*entries) == ["charge: not sent (NotSent)"]
+    assert not drawn([STARTED, *entries])
+
+
+def test_doubt_that_stays_is_said() -> None:
+    started = j.AttemptStarted(**COMMON, attempt=2)
+    rejected = j.AttemptEnded(**COMMON, attempt=2, kind="rejected", error="Declined")
+    failure = Failure("Declined")
+    unknown = believed(Unknown(failure), "unknown", "Declined")
+    refused = believed(Rejected(failure), "rejected", "Declined")
+    assert notes(started, rejected, unknown) == ["charge counts as unknown (Declined)"]
+    assert notes(started, rejected, refused) == []
+
+
+def test_a_call_that_was_given_up_before_its_first_attempt_is_said() -> None:
+    late = Failure("DeadlineExceeded")
+    assert notes(believed(NotSent(late), "not sent", late.name)) == [
+        "charge: not sent (DeadlineExceeded)"
+    ]
+
+
+def test_no_value_of_a_journal_is_shown() -> None:
+    entries = [
+        STARTED,
+        j.Intent(**COMMON, args=(CARD,)),
+        j.AttemptStarted(**COMMON, attempt=1),
+        j.AttemptEnded(**COMMON, attempt=1, kind="ok"),
+        believed(Ok(CARD), "ok", None),
+        j.EventAccepted(at=START, saga_id="o-1", event="Paid", id=CARD, value=CARD),
+        j.SagaFinished(
+            at=START, saga_id="o-1", kind="completed", error=None, value=Completed(CARD)
+        ),
+    ]
+    assert CARD not in repr(model(ORDER, "PlaceOrder", entries))
+
+
+def test_a_crash_loses_every_answer_under_way() -> None:
+    shown = model(
+        ORDER,
+        "PlaceOrder",
+        [STARTED, j.AttemptStarted(**COMMON, attempt=1), j.Restarted(at=START, saga_id="o-1")],
+    )
+    call, reply, line, _ = shown.items
+    assert isinstance(call, Message)
+    assert call.fate is Fate.ARRIVES
+    assert isinstance(reply, Message)
+    assert reply.fate is Fate.LOST
+    assert isinstance(line, Note)
+    assert line.kind is NoteKind.CRASH
+
+
+def test_an_answer_is_lost_by_one_crash_only() -> None:
+    crash = j.Restarted(at=START, saga_id="o-1")
+    journal = [STARTED, j.AttemptStarted(**COMMON, attempt=1), crash, crash]
+    assert [m.fate for m in drawn(journal)] == [Fate.ARRIVES, Fate.LOST]
