@@ -58,6 +58,10 @@ FAULTS: Final = frozenset(
 )
 
 
+ANSWER: Final = "the answer"
+"""What every ok brings; the saga's exploration puts the step's own value in its place."""
+
+
 class Kind(Struct, frozen=True, gc=False):
     """What of a command decides how its call may go."""
 
@@ -65,12 +69,26 @@ class Kind(Struct, frozen=True, gc=False):
     config: calls.CallConfig
     undoing: Operation | None
     """The command that this call compensates, whose late copies may still land."""
-    answer: Any
-    """What an ok answers."""
     limited: bool
     """Whether the saga's deadline, or a total, may cut it short."""
     faults: frozenset[str]
     """Which faults may happen."""
+
+    @property
+    def like(self) -> tuple[Any, ...]:
+        """Equal for calls that go alike: what the names are makes no difference."""
+        operation, undoing = self.operation, self.undoing
+        errors = tuple(rejection.error for rejection in operation.rejects)
+        undone = None if undoing is None else undoing.promises
+        return (
+            operation.is_query,
+            operation.promises,
+            errors,
+            self.config,
+            undone,
+            self.limited,
+            self.faults,
+        )
 
 
 class Result(Struct, frozen=True, gc=False):
@@ -247,7 +265,7 @@ class _Course:
 
     def _attempt(self, local: _Local) -> Iterator[tuple[Happening, Outcome, Unit]]:
         kind, unit = self.kind, local.unit
-        ok = Ok(kind.answer)
+        ok = Ok(ANSWER)
         nobody_knows = Unknown(Failure(TIMEOUT))
         strange = Unknown(Failure(CONTRACT_MISMATCH), repeat=False)
         after, reply = self._arrive(local)
@@ -303,7 +321,7 @@ class _Course:
     def _probe(self, local: _Local) -> Iterator[tuple[Happening, Outcome]]:
         happened = local.unit.effects > 0
         if happened is (self.kind.undoing is None):
-            yield Happening("yes", asking=True), Ok(self.kind.answer)
+            yield Happening("yes", asking=True), Ok(ANSWER)
         else:
             yield Happening("no", asking=True), Ok(None)
         if "no answer" in self.kind.faults:

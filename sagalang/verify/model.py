@@ -21,7 +21,7 @@ from sagalang.machine.frames import waiting
 from sagalang.machine.frozen import EMPTY, FrozenMap
 from sagalang.machine.outcomes import Failure, NotSent, Ok, Outcome, Rejected, Unknown
 from sagalang.machine.saga import Phase, State, advance, start
-from sagalang.machine.turn import Pivot
+from sagalang.machine.turn import Pivot, needs_result
 from sagalang.machine.undo import Entry, Status, Undo
 from sagalang.model import program as p
 from sagalang.model.errors import CANCELLED, NOT_SENT
@@ -154,7 +154,8 @@ class Model:
         self.args = args or FrozenMap({q.name: Symbol(q.name, q.type) for q in params})
         self._results: dict[Any, tuple[one.Result, ...]] = {}
         self._names: dict[Path, str] = {(): saga}
-        self._after: dict[tuple[str, str, str], bool] = {}
+        self._resolving: dict[tuple[str, str], bool] = {}
+        self._courses: dict[Any, tuple[one.Result, ...]] = {}
         self.handled = frozenset(_handled(program))
         self._waits = _waits(program, saga)
 
@@ -212,7 +213,7 @@ class Model:
         unit = self._unit(world, flight.path, flight.place)
         operation = self._operation(flight)
         for result in self._results_of(world, flight, operation, unit):
-            outcome = self._named(flight, operation, result.outcome)
+            outcome = result.outcome
             unanswered = 0 if result.unanswered else None
             event = m.CallEnded(0, flight.place, flight.purpose, outcome, unanswered)
             flights = tuple(f for f in world.flights if f is not flight)
@@ -241,43 +242,65 @@ class Model:
         key = (name, flight.place.path, flight.purpose, bare, flight.variant, flight.limited)
         found = self._results.get(key)
         if found is None:
-            kind = self._kind(flight, operation)
-            found = one.results(
-                kind,
-                bare or Unit(),
-                flight.variant,
-                self.rules,
-                reduce_inert=self.options.inert,
-            )
+            found = self._course(self._kind(flight, operation), bare or Unit(), flight.variant)
             found = self._merged(operation, flight, found)
             self._results[key] = found
         if unit is None or not unit.sealed:
             return found
         return tuple(replace(r, unit=replace(r.unit, sealed=True)) for r in found)
 
+    def _course(self, kind: one.Kind, unit: Unit, variant: str) -> tuple[one.Result, ...]:
+        """What the call may come to: once for all operations that promise the same."""
+        key = (kind.like, unit, variant)
+        found = self._courses.get(key)
+        if found is None:
+            found = one.results(kind, unit, variant, self.rules, reduce_inert=self.options.inert)
+            self._courses[key] = found
+        return found
+
     def _merged(
         self, operation: p.Operation, flight: Flight, found: tuple[one.Result, ...]
     ) -> tuple[one.Result, ...]:
         """One result for those that nothing can tell apart: errors that no handler names."""
         best: dict[Any, one.Result] = {}
+        matters = not self.options.normal or self._waits_for_late(flight, operation)
         for result in found:
             outcome = self._named(flight, operation, result.outcome)
-            key = (outcome, result.unanswered, result.unit)
+            unanswered = result.unanswered and matters
+            key = (outcome, unanswered, result.unit)
             if key not in best or result.faults < best[key].faults:
-                best[key] = replace(result, outcome=outcome)
+                best[key] = replace(result, outcome=outcome, unanswered=unanswered)
         return tuple(best.values())
+
+    def _waits_for_late(self, flight: Flight, operation: p.Operation) -> bool:
+        """Whether it matters to the compensation that an attempt went unanswered."""
+        statement = self.definition(flight.path).statements[flight.place.path]
+        if not isinstance(statement, p.Step) or operation.promises.lands_within is None:
+            return False
+        undo = statement.compensation
+        return (
+            isinstance(undo, p.Compensation)
+            and not self.program.operation(undo.call).promises.fences_late
+        )
 
     def _named(self, flight: Flight, operation: p.Operation, outcome: Outcome) -> Outcome:
         """The outcome with the values that it brings: as unknown as all others."""
         match outcome:
-            case Ok():
-                return outcome
+            case Ok(value):
+                return outcome if value is not one.ANSWER else Ok(self._answer(flight, operation))
             case Rejected(error):
                 return Rejected(self._error(flight, error))
             case NotSent(error):
                 return NotSent(self._error(flight, error))
             case Unknown(error):
                 return Unknown(self._error(flight, error))
+
+    def _answer(self, flight: Flight, operation: p.Operation) -> Symbol | None:
+        if isinstance(operation.result, Null):
+            return None
+        statement = self.definition(flight.path).statements[flight.place.path]
+        around = "".join(f"{place}." for place in flight.path)
+        return Symbol(around + _bound(statement, flight.place), operation.result)
 
     def _error(self, flight: Flight, error: Failure) -> Failure:
         name = error.name
@@ -308,16 +331,11 @@ class Model:
         config = calls.CallConfig.of(
             operation, policy, resolve=flight.purpose is m.Purpose.RESOLVE, patient=back
         )
-        answer = (
-            None
-            if isinstance(operation.result, Null)
-            else Symbol(_bound(statement, flight.place), operation.result)
-        )
         faults = one.FAULTS if self.options.faults is None else self.options.faults & one.FAULTS
         if undoing is not None and not self.allows("failing compensation"):
             faults = frozenset()
         limited = flight.limited or config.total is not None
-        return one.Kind(operation, config, undoing, answer, limited, faults)
+        return one.Kind(operation, config, undoing, limited, faults)
 
     def _operation(self, flight: Flight) -> p.Operation:
         statement = self.definition(flight.path).statements[flight.place.path]
@@ -474,14 +492,34 @@ class Model:
 
     def _normal_units(self, world: World) -> Iterator[tuple[Id, Unit]]:
         for id_, unit in world.units:
-            if unit.late or unit.effects not in (0, 1):
+            if unit.late or unit.effects not in (0, 1) or unit.belief is Belief.OPEN:
                 yield id_, unit
-            elif unit.belief is Belief.DONE and unit.effects == 1:
-                yield id_, Unit(1, belief=Belief.DONE, sealed=unit.sealed)
             elif unit.belief in (Belief.NOT_DONE, Belief.UNDONE) and unit.effects == 0:
                 continue  # nothing of it is left, and nothing of it will come
+            elif unit.belief is Belief.DONE or not self._resolves(id_):
+                # No request is sent any more, so what is kept under the key decides nothing.
+                kept = unit.undo_kept
+                yield (
+                    id_,
+                    Unit(unit.effects, undo_kept=kept, belief=unit.belief, sealed=unit.sealed),
+                )
             else:
                 yield id_, unit
+
+    def _resolves(self, id_: Id) -> bool:
+        """Whether the step's request may be repeated to find out what became of it."""
+        path, place = id_
+        key = (self._names[path], place.path)
+        found = self._resolving.get(key)
+        if found is None:
+            step = self.definition(path).statements[place.path]
+            found = (
+                isinstance(step, p.Step)
+                and isinstance(step.compensation, p.Compensation)
+                and needs_result(step.compensation.call.args)
+            )
+            self._resolving[key] = found
+        return found
 
     def _normal_saga(self, path: Path, state: State) -> State:
         if state.phase is Phase.FORWARD:
