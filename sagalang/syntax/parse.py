@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from lark import UnexpectedInput, UnexpectedToken
+from lark import Token, Tree, UnexpectedInput, UnexpectedToken
 from msgspec import Struct
 
 from sagalang.diagnostics import Diagnostic, diagnose
@@ -30,19 +31,28 @@ class Parsed(Struct, frozen=True):
     diagnostics: tuple[Diagnostic, ...]
 
 
+OnTree = Callable[[int, Tree[Token]], None]
+"""Is given the offset of a declaration and the parser's own tree of it."""
+
+
 def parse(source: Source) -> Parsed:
     """The declarations of a file; each mistake spoils only the declaration it stands in."""
+    return parse_with(source, lambda start, tree: None)
+
+
+def parse_with(source: Source, on_tree: OnTree) -> Parsed:
+    """`parse`, for who needs the words as well: `on_tree` sees each declaration that is right."""
     cut = split(source)
     declarations: list[Any] = []
     problems = list(cut.diagnostics)
     for start, end, told in cut.ended_early:
         inside: list[Diagnostic] = []
-        _parse_piece(source, start, end, cut.docs, declarations, inside)
+        _parse_piece(source, start, end, cut.docs, on_tree, declarations, inside)
         if inside and inside[0].span.end < len(source.text[:end].rstrip()):
             problems.remove(told)
             problems += inside
     for start, end in cut.pieces:
-        _parse_piece(source, start, end, cut.docs, declarations, problems)
+        _parse_piece(source, start, end, cut.docs, on_tree, declarations, problems)
     module = ast.Module(source, tuple(declarations), cut.comments)
     problems.sort(key=lambda d: d.span.start)
     return Parsed(module, tuple(problems))
@@ -66,7 +76,7 @@ def _parse_alone(source: Source, start: str) -> tuple[Any, tuple[Diagnostic, ...
     if serious:
         return None, tuple(serious)
     problems: list[Diagnostic] = []
-    found = _attempt(source, 0, len(source.text), start, {}, problems)
+    found = _attempt(source, 0, len(source.text), start, {}, lambda at, tree: None, problems)
     return found, tuple(problems)
 
 
@@ -75,10 +85,11 @@ def _parse_piece(
     start: int,
     end: int,
     docs: dict[int, str],
+    on_tree: OnTree,
     declarations: list[Any],
     problems: list[Diagnostic],
 ) -> None:
-    found = _attempt(source, start, end, "declaration", docs, problems)
+    found = _attempt(source, start, end, "declaration", docs, on_tree, problems)
     if isinstance(found, tuple):
         declarations.extend(found)
     elif found is not None:
@@ -91,6 +102,7 @@ def _attempt(
     end: int,
     rule: str,
     docs: dict[int, str],
+    on_tree: OnTree,
     problems: list[Diagnostic],
 ) -> Any:
     """Parse one piece. After a complete declaration, what follows may be wrong on its own."""
@@ -124,17 +136,25 @@ def _attempt(
     try:
         # A copy of the piece, not a `TextSlice`: that counts the lines before it each time, which
         # makes a long file quadratic.
-        return builder.build(parser.parse(source.text[start:end], start=rule))
+        tree = parser.parse(source.text[start:end], start=rule)
+        built = builder.build(tree)
     except UnexpectedInput as error:
         problems.append(explain(source, error, start, end))
         if isinstance(error, UnexpectedToken) and "$END" in (error.accepts or ()):
             stop = start + (error.token.start_pos or 0)
             if start < stop < end and "\n" in source.text[_last(source.text, stop) : stop]:
-                return _attempt(source, start, stop, rule, docs, problems)
+                return _attempt(source, start, stop, rule, docs, on_tree, problems)
         return None
     except BadText as bad:
         problems.append(diagnose(bad.name, bad.span, bad.message, help=bad.help))
         return None
+    on_tree(start, tree)
+    return built
+
+
+def parse_expression(text: str) -> Tree[Token]:
+    """The parser's own tree of one expression. Raises lark.UnexpectedInput."""
+    return _parser().parse(text, start="expr")
 
 
 def _last(text: str, at: int) -> int:
