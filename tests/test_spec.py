@@ -1,8 +1,9 @@
 """The language reference is a test suite.
 
-Every ```saga block of `tests/spec/*.md` is checked by itself. A block that is followed by a
-```text block has to give exactly those messages; one that is not has to check clean. A first line
-`// file: NAME` makes it a file that the later blocks of the same section may import.
+Every ```saga block of `tests/spec/*.md` is checked by itself, and its scenarios are run. A block
+that is followed by a ```text block has to give exactly those messages; one that is not has to check
+clean, and its scenarios have to pass. A first line `// file: NAME` makes it a file that the later
+blocks of the same section may import.
 `pytest --bless` rewrites the ```text blocks; read the difference before you commit it.
 """
 
@@ -16,6 +17,8 @@ import pytest
 
 from sagalang.diagnostics import CODES
 from sagalang.diagnostics.render import full
+from sagalang.scenario import Stage, run
+from sagalang.scenario.told import diagnostics
 from sagalang.workspace import load_text
 
 PAGES = sorted(Path(__file__).parent.joinpath("spec").glob("*.md"))
@@ -66,7 +69,12 @@ ALL = [case for page in PAGES for case in cases_of(page)]
 
 def render(case: Case) -> str:
     loaded = load_text(case.text, "example.saga", dict(case.files))
-    return "\n\n".join(full(d, loaded.sources) for d in loaded.diagnostics)
+    found = list(loaded.diagnostics)
+    if not loaded.has_errors:
+        stage = Stage(loaded.program)
+        for scenario in loaded.program.scenarios:
+            found += diagnostics(run(loaded.program, scenario, stage=stage))
+    return "\n\n".join(full(d, loaded.sources) for d in found)
 
 
 @pytest.mark.parametrize("case", ALL, ids=[case.id for case in ALL])

@@ -16,8 +16,10 @@ from sagalang import __version__
 _COMMANDS: Final = {
     "new": "Make a project that passes `saga check` and runs.",
     "check": "Read .saga files and tell what is wrong with them.",
+    "fmt": "Lay out .saga files in the one canonical way.",
     "explain": "Tell more about a message: `saga explain SG301`.",
     "run": "Run a saga against its services, or against fakes of them.",
+    "test": "Run the scenarios of .saga files on a simulated clock.",
     "mock": "Serve fakes of the services in a .saga file.",
     "render": "Draw a saga as a sequence diagram.",
     "simulate": "Simulate many clients and a service in trouble.",

@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from sagalang.cli.live import duration
-from sagalang.cli.shown import shown
 from sagalang.cli.terminal import BOLD, GREEN, RED, YELLOW, paint
 from sagalang.graph.structure import blocks_of
 from sagalang.machine import events as m
@@ -15,6 +14,7 @@ from sagalang.machine.events import Purpose
 from sagalang.model import program as p
 from sagalang.model.types import KEY, RecordRef, Secret, Type
 from sagalang.runtime import journal as j
+from sagalang.runtime.shown import shown
 
 if TYPE_CHECKING:
     from sagalang.interpret.run import RunResult

@@ -193,6 +193,7 @@ async def _run(
     from sagalang.cli.terminal import coloured, progress
     from sagalang.interpret import run as interpret
     from sagalang.runtime.clock import SystemClock
+    from sagalang.runtime.crashing import Crashing
     from sagalang.runtime.engine import MemoryEngine
     from sagalang.runtime.logs import log
     from sagalang.runtime.observers import observers
@@ -212,9 +213,11 @@ async def _run(
             plan.loaded.program, plan.saga.name, plan.args, engine=engine, values=plan.values
         )
         if isinstance(transport, Crashing):
-            transport.engine, transport.saga_id = engine, began.saga_id
+            transport.crash = began.crash
         started = clock.now()
         result = await _watched(plan, began, engine, live)
+        if isinstance(transport, Crashing):
+            plan.crashed.extend(transport.struck)
         live.finish()
         if world is not None:
             world.settle()  # what is still under way arrives: the ledger shows how it ends
@@ -304,52 +307,17 @@ async def _services(
         finally:
             await transport.aclose()
         return
+    from sagalang.runtime.crashing import Crashing
     from sagalang.runtime.fakes import FakeWorld
-    from sagalang.runtime.faults import CRASHES
     from sagalang.runtime.mock_server import router_for_mock, serve
 
     world = FakeWorld(program, values=plan.values, faults=plan.planned)
-    crashes = [fault for fault in plan.faults if fault.kind in CRASHES]
     async with serve(world, 0, plan.latency) as mock:
         router: Transport = router_for_mock(mock, plan.latency)
         try:
-            yield (Crashing(router, crashes, plan.crashed) if crashes else router), world
+            yield Crashing(router, plan.faults), world
         finally:
             await router.aclose()
-
-
-class Crashing:
-    """A transport that lets the orchestrator die before or after certain calls."""
-
-    def __init__(self, inner: Transport, faults: list[p.Fault], crashed: list[p.Fault]) -> None:
-        self._inner = inner
-        self._crashed = crashed
-        self._left = {id(fault): fault.times for fault in faults}
-        self._faults = faults
-        self.engine: MemoryEngine | None = None
-        self.saga_id = ""
-
-    async def call(self, request: Any) -> Any:
-        fault = self._due(request.contract.label)
-        if fault is None:
-            return await self._inner.call(request)
-        if fault.kind == "crash after":
-            await self._inner.call(request)
-        assert self.engine is not None
-        self.engine.crash(self.saga_id)
-        return await asyncio.get_running_loop().create_future()
-
-    def _due(self, label: str) -> p.Fault | None:
-        for fault in self._faults:
-            left = self._left[id(fault)]
-            if fault.operation == label and left != 0:
-                self._left[id(fault)] = None if left is None else left - 1
-                self._crashed.append(fault)
-                return fault
-        return None
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
 
 
 def _as_it_is(journal: Sequence[Any]) -> str:

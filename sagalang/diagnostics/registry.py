@@ -84,6 +84,8 @@ CODES: Final[tuple[Code, ...]] = (
     # 5 scenarios
     Code("SG501", "impossible-fault", _E, "a fault that the contract does not allow"),
     Code("SG502", "impossible-expectation", _E, "an expectation that can never hold"),
+    Code("SG503", "expectation-not-met", _E, "a scenario that ended otherwise than expected"),
+    Code("SG504", "no-verdict", _E, "a scenario that cannot be judged"),
     # 7 limits of a target
     Code("SG701", "not-compilable", _E, "something that does not compile to Python yet"),
     # 9 internal and I/O

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import selectors
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
@@ -90,9 +90,14 @@ class SimulatedClock:
 
     def __init__(self, start: Ms = 0) -> None:
         self._start = start
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def now(self) -> Ms:
-        return self._start + round(asyncio.get_running_loop().time() * 1_000)
+        # Asked for several times in every step, so the loop is looked up once.
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+        return self._start + round(loop.time() * 1_000)
 
     async def sleep_until(self, moment: Ms) -> None:
         await asyncio.sleep(max(0, moment - self.now()) / 1_000)
@@ -163,6 +168,22 @@ def simulated(main: Callable[[SimulatedClock], Awaitable[T]], *, start: Ms = 0) 
     async def body() -> T:
         return await main(SimulatedClock(start))
 
-    coroutine: Coroutine[Any, Any, T] = body()
-    with asyncio.Runner(loop_factory=_SimulatedLoop) as runner:
-        return runner.run(coroutine)
+    # Not `asyncio.Runner`: its handling of Ctrl-C costs more than a whole short run.
+    loop = _SimulatedLoop()
+    try:
+        return loop.run_until_complete(body())
+    finally:
+        _end(loop)
+
+
+def _end(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel whatever still runs, as `asyncio.run` does, and close the loop."""
+    try:
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        if left:
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        loop.close()

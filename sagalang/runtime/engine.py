@@ -292,18 +292,20 @@ class _CallLog:
         self._session = session
         self._call = call
         self._attempt = 0
-
-    def _common(self, label: str | None = None) -> dict[str, Any]:
-        call = self._call
-        return {
-            "at": self._session.now(),
-            "saga_id": self._session.saga_id,
+        self._fields: dict[str, Any] = {
+            "saga_id": session.saga_id,
             "place": call.place,
             "purpose": call.purpose,
-            "label": label or call.contract.label,
+            "label": call.contract.label,
             "key": call.key,
             "number": call.number,
         }
+
+    def _common(self, label: str | None = None) -> dict[str, Any]:
+        fields = {"at": self._session.now(), **self._fields}
+        if label is not None:
+            fields["label"] = label
+        return fields
 
     def intent(self) -> None:
         self._session.record(journal.Intent(**self._common(), args=self._call.args))

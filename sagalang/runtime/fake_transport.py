@@ -18,7 +18,7 @@ from sagalang.machine.outcomes import (
 from sagalang.runtime.clock import Clock
 from sagalang.runtime.codec import decode, encode
 from sagalang.runtime.contract import Contract, Request
-from sagalang.runtime.fakes import FakeWorld, Kind, Reply
+from sagalang.runtime.fakes import Args, FakeWorld, Kind, Reply
 
 Latency = int | tuple[int, int]
 """Milliseconds: always the same, or between two bounds (both included)."""
@@ -46,10 +46,7 @@ class FakeTransport:
         world, values = self._world, self._world.values
         operation = world.program.services[contract.service].operations[contract.operation]
         own = values.contract(operation)
-        args = tuple(
-            _moved(arg, spec.type, mine.type)
-            for arg, spec, mine in zip(request.args, contract.params, own.params, strict=True)
-        )
+        args = world_args(world, request)
         key = request.key if operation.promises.keyed else None
         reply = world.deliver(operation.label, args, key, self._clock.now())
         if reply.kind is Kind.SILENT:
@@ -62,9 +59,23 @@ class FakeTransport:
         """Nothing to close."""
 
 
+def world_args(world: FakeWorld, request: Request) -> Args:
+    """The arguments of a request in the values of the world."""
+    contract = request.contract
+    own = world.values.contract(
+        world.program.services[contract.service].operations[contract.operation]
+    )
+    if contract is own:
+        return request.args
+    return tuple(
+        _moved(arg, spec.type, mine.type)
+        for arg, spec, mine in zip(request.args, contract.params, own.params, strict=True)
+    )
+
+
 def _moved(value: Any, source: Any, target: Any) -> Any:
     """The value in the classes of another set of types; most often they are the same."""
-    if value is None or source == target:
+    if value is None or source is target or source == target:
         return value
     return decode(encode(value, source), target)
 

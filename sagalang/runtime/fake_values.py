@@ -40,7 +40,6 @@ class Inventor:
 
     def value(self, type_: Type, name: str, number: int, depth: int = 0) -> Any:
         """A value of the type. Optional parts are there, unless the type contains itself."""
-        draw = Random(f"{self._seed}:{name}:{number}")
         match type_:
             case Secret(item):
                 return self.value(item, name, number, depth)
@@ -57,7 +56,7 @@ class Inventor:
             case EnumRef(enum):
                 return self._program.enums[enum].members[0][0]
             case Primitive(primitive):
-                return self._scalar(primitive, name, number, draw)
+                return self._scalar(primitive, name, number)
             case Null() | Unknown():
                 return None
 
@@ -69,10 +68,11 @@ class Inventor:
         }
         return self._values.make(type_, fields)
 
-    def _scalar(self, primitive: str, name: str, number: int, draw: Random) -> Any:
+    def _scalar(self, primitive: str, name: str, number: int) -> Any:
+        if primitive in ("string", "key"):
+            return f"{name}-{number}"
+        draw = Random(f"{self._seed}:{name}:{number}")
         match primitive:
-            case "string" | "key":
-                return f"{name}-{number}"
             case "int":
                 return draw.randint(1, 100)
             case "decimal":

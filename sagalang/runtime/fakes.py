@@ -89,8 +89,8 @@ class _Memory:
 class FakeWorld:
     """All services of a program as fakes, and the ledger of what happened in them.
 
-    Values are those of `values`: pass the one that made the arguments. Same program, seed, faults
-    and calls: same answers.
+    Values are those of `values`: pass the one that made the arguments. `relations`: those of the
+    program, for who makes many worlds of it. Same program, seed, faults and calls: same answers.
     """
 
     def __init__(
@@ -100,6 +100,7 @@ class FakeWorld:
         *,
         values: Values | None = None,
         faults: Iterable[PlannedFault] = (),
+        relations: Relations | None = None,
     ) -> None:
         self.program = program
         self.values = values or Values(program)
@@ -107,7 +108,7 @@ class FakeWorld:
         self.faults = list(faults)
         self.ledger: list[Entry] = []
         self.arrivals: list[Arrival] = []
-        self._relations = Relations(program, self.values)
+        self._relations = relations or Relations(program, self.values)
         self._invent = Inventor(program, self.values, seed)
         self._operations = {
             o.label: o for s in program.services.values() for o in s.operations.values()
@@ -124,7 +125,7 @@ class FakeWorld:
         self.settle(now)
         found = self._operations[operation]
         stored = self._remembered(found, key, now) is not None
-        fault = self._fault(operation, args, stored)
+        fault = self._fault(operation, args, key, stored)
         match fault.kind if fault else None:
             case "rejects":
                 assert fault is not None
@@ -313,12 +314,14 @@ class FakeWorld:
         self.ledger.append(entry)
         return entry
 
-    def _fault(self, operation: str, args: Args, stored: bool) -> PlannedFault | None:
+    def _fault(
+        self, operation: str, args: Args, key: str | None, stored: bool
+    ) -> PlannedFault | None:
         for fault in self.faults:
             # What is stored under a key is answered as it was, whatever the service would say now.
             if stored and fault.kind in ("rejects", "returns"):
                 continue
-            if fault.strikes(operation, args):
+            if fault.strikes(operation, args, key):
                 fault.use()
                 return fault
         return None

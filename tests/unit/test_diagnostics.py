@@ -10,6 +10,8 @@ import pytest
 from sagalang.diagnostics import CODES, Code, diagnose, find, page
 from sagalang.diagnostics.render import concise, full, to_json
 from sagalang.diagnostics.suggest import hint, nearest
+from sagalang.scenario import run
+from sagalang.scenario.told import diagnostics
 from sagalang.text import Source, Span
 from sagalang.workspace import load_text
 
@@ -20,7 +22,13 @@ WITHOUT_EXAMPLE = {"internal-error", "unreadable-file", "too-many-participants",
 
 
 def names_in(text: str) -> set[str]:
-    return {d.name for d in load_text(text, "example.saga", FILES).diagnostics}
+    """What is said about a text when it is checked and its scenarios are run."""
+    loaded = load_text(text, "example.saga", FILES)
+    found = list(loaded.diagnostics)
+    if not loaded.has_errors:
+        for scenario in loaded.program.scenarios:
+            found += diagnostics(run(loaded.program, scenario))
+    return {d.name for d in found}
 
 
 @pytest.mark.parametrize("code", CODES, ids=[code.name for code in CODES])

@@ -163,6 +163,8 @@ NOT_IN_REACH = {
     "internal-error": "only a bug of ours gives it",
     "unreadable-file": "it is about the file itself",
     "too-many-participants": "belongs to choreography, which is reserved",
+    "expectation-not-met": "told by `saga test`",
+    "no-verdict": "told by `saga test`",
 }
 IN_TWO_PLACES: list[tuple[str, tuple[tuple[str, str], ...]]] = [
     (

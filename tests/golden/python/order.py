@@ -1,6 +1,6 @@
 """PlaceOrder, compiled from order.saga.
 
-order.saga: sha256 9cc608134b77522a
+order.saga: sha256 83e4a2a949708541
 
 Change order.saga and compile it again.
 """

@@ -1,7 +1,7 @@
 """PlaceOrder, compiled from shop.saga.
 
-shop.saga: sha256 dac2e8e4cc6e9403
-policies.saga: sha256 b044281fd9b952b9
+shop.saga: sha256 529f5cac2f738f2c
+policies.saga: sha256 0d97d909b0f24eb7
 
 Change shop.saga and compile it again.
 """
@@ -9,7 +9,7 @@ Change shop.saga and compile it again.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -38,6 +38,7 @@ from sagalang.runtime.saga import (
 from sagalang.runtime.saga import main as run_main
 
 __all__ = [
+    "BIG",
     "PLACE_ORDER",
     "SAMPLE",
     "SERVICES",
@@ -371,6 +372,7 @@ SAMPLE = Order(
     address="Main St 1",
     card="tok",
 )
+BIG: Order = replace(SAMPLE, total=Money(amount=Decimal("5000"), currency="EUR"))
 
 
 async def place_order(saga: Saga, order: Order) -> Confirmation:
