@@ -319,8 +319,8 @@ class _Course:
         return self.rules.request(kind.operation, local.unit, keyed=with_key)
 
     def _probe(self, local: _Local) -> Iterator[tuple[Happening, Outcome]]:
-        happened = local.unit.effects > 0
-        if happened is (self.kind.undoing is None):
+        unit = local.unit
+        if unit.undone if self.kind.undoing is not None else unit.effects > 0:
             yield Happening("yes", asking=True), Ok(ANSWER)
         else:
             yield Happening("no", asking=True), Ok(None)

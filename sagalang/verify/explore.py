@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from sagalang.machine import events as m
 from sagalang.machine.saga import Phase, open_items
-from sagalang.verify.model import Breach, Edge, Model, World
+from sagalang.verify.model import Breach, Edge, Model, Successor, World
 
 MAX_STATES = 1_000_000
 
@@ -31,6 +31,8 @@ class Path:
 
     edges: tuple[Edge, ...]
     faults: int
+    ledger: World | None = None
+    """What everybody knows at its end, where a promise is broken there."""
 
 
 @dataclass
@@ -82,9 +84,9 @@ def explore(model: Model, bounds: Bounds | None = None, watch: Watch | None = No
             number = origin
         return Path(tuple(reversed(edges)), faults)
 
-    def take(origin: int, length: int, cost: int, successor: object) -> None:
-        edge, world, breaches = successor.edge, successor.world, successor.breaches  # type: ignore[attr-defined]
-        total = cost + successor.faults  # type: ignore[attr-defined]
+    def take(origin: int, length: int, cost: int, successor: Successor) -> None:
+        edge, world, breaches = successor.edge, successor.world, successor.breaches
+        total = cost + successor.faults
         found.steps += 1
         if bounds.faults is not None and total > bounds.faults:
             found.beyond_faults = True
@@ -111,7 +113,7 @@ def explore(model: Model, bounds: Bounds | None = None, watch: Watch | None = No
                 watch(number)
         if breaches:
             here = path(origin) if origin >= 0 else Path((), 0)
-            whole = Path((*here.edges, edge), total)
+            whole = Path((*here.edges, edge), total, successor.ledger)
             for breach in breaches:
                 known = found.breaches.get(breach)
                 if known is None or (known.faults, len(known.edges)) > (total, len(whole.edges)):

@@ -34,6 +34,7 @@ from sagalang.verify.values import Domain, Question, Symbol, Undecided
 Path = tuple[m.Place, ...]
 """Which saga: () is the one that is explored, then the places of child sagas."""
 Id = tuple[Path, m.Place]
+Loops = tuple[tuple[str, str], ...]
 
 
 class Flight(Struct, frozen=True, gc=False):
@@ -106,12 +107,15 @@ class Edge(Struct, frozen=True, gc=False):
 @dataclass(frozen=True)
 class Options:
     """`faults`: which kinds may happen at all; None for every kind. `crashes`: how often the
-    orchestrator may die."""
+    orchestrator may die. The reductions: `inert` drops late copies that can never do
+    anything any more, `normal` leaves out of a world what decides nothing, `symmetry` takes
+    worlds that differ by an exchange of like branches for one."""
 
     crashes: int = 1
     faults: frozenset[str] | None = None
     inert: bool = True
     normal: bool = True
+    symmetry: bool = True
     cancel: bool = True
     late_events: bool = True
 
@@ -127,10 +131,13 @@ class Interface:
 
 @dataclass
 class Successor:
+    """`ledger`: the world with all its units, where a promise is broken."""
+
     faults: int
     edge: Edge
     world: World
     breaches: tuple[Breach, ...]
+    ledger: World | None = None
 
 
 class Model:
@@ -158,6 +165,9 @@ class Model:
         self._courses: dict[Any, tuple[one.Result, ...]] = {}
         self.handled = frozenset(_handled(program))
         self._waits = _waits(program, saga)
+        self._iterations: dict[tuple[Path, Loops], int] = {}
+        """Iterations, in the order in which they first began: in a sequential loop one begins
+        only after the one before it, in every world."""
 
     def definition(self, path: Path) -> Definition:
         name = self._names[path]
@@ -451,12 +461,12 @@ class Model:
                     known = answers.plus({open_.question.id: answer})
                     pending.append((known, cost + more, (*decided, (open_.question, answer))))
                 continue
-            broken = self._broken(after)
+            breaches += self._broken(after)
+            ledger = after if breaches else None
             after = replace(after, answers=self._kept(after, answers))
             after = _sorted(self._normal(after))
             full = replace(edge, decided=decided, commands=tuple(told))
-            breaches += broken
-            yield Successor(cost, full, after, tuple(breaches))
+            yield Successor(cost, full, after, tuple(breaches), ledger)
 
     def _kept(self, world: World, answers: FrozenMap) -> FrozenMap:
         """Without the answers about a poll that asks again: the next answer is another value."""
@@ -616,14 +626,9 @@ class Model:
         self, world: World, path: Path, outcome: m.SagaOutcome
     ) -> tuple[World, list[tuple[Path, m.Command]]]:
         parent, place = path[:-1], path[-1]
-        state = dict(world.sagas)[path]
-        undone = path in world.aborted and isinstance(outcome, m.Compensated)
-        purpose = m.Purpose.STEP
         above = dict(world.sagas)[parent]
-        if undone and _undoing_child(above, place):
-            purpose = m.Purpose.COMPENSATE
+        purpose = m.Purpose.COMPENSATE if _undoing_child(above, place) else m.Purpose.STEP
         event = m.ChildEnded(0, place, purpose, outcome)
-        del state
         after, commands = advance(self.definition(parent), above, event)
         return _with_saga(world, parent, after), [(parent, c) for c in commands]
 
@@ -635,6 +640,8 @@ class Model:
         world = replace(world, flights=(*world.flights, flight))
         operation = self.program.services[command.service].operations[command.operation]
         unit = self._unit(world, path, place)
+        for depth in range(1, len(place.loops) + 1):
+            self._iterations.setdefault((path, place.loops[:depth]), len(self._iterations))
         if purpose is m.Purpose.COMPENSATE:
             if path not in world.aborted:
                 breaches.append(Breach("compensation-before-fault", (path, place)))
@@ -666,7 +673,12 @@ class Model:
 
     def _follows(self, path: Path, place: m.Place, other: m.Place) -> bool:
         """Whether `other` happens after `place`, by the text."""
-        return follows(self.definition(path), place, other)
+        ranks = self._iterations
+
+        def rank(loops: Loops) -> int:
+            return ranks.get((path, loops), 0)
+
+        return follows(self.definition(path), place, other, rank)
 
     def _seal(self, world: World) -> World:
         """Mark what was done when a saga passed its pivot."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 from sagalang.graph.structure import blocks_of
@@ -13,22 +14,29 @@ Trail = tuple[tuple[p.Statement, int, int], ...]
 """From the outside in: the statement, its index in its block, and which of its blocks goes on."""
 
 
-def follows(definition: Definition, place: Place, other: Place) -> bool:
-    """Whether `other` comes after `place` wherever both happen."""
+def follows(
+    definition: Definition,
+    place: Place,
+    other: Place,
+    rank: Callable[[tuple[tuple[str, str], ...]], int],
+) -> bool:
+    """Whether `other` comes after `place` wherever both happen. `rank`: in which order the
+    iterations of sequential loops begin."""
     if place == other:
         return False
     trails = _trails(definition)
     mine, theirs = trails.get(place.path), trails.get(other.path)
     if mine is None or theirs is None:
         return False
+    depth = 0
     for (statement, index, inner), (_, index_, inner_) in zip(mine, theirs, strict=False):
         if index != index_:
             return index_ > index
         if isinstance(statement, p.For):
-            first = dict(place.loops).get(statement.path, "")
-            second = dict(other.loops).get(statement.path, "")
+            depth += 1
+            first, second = place.loops[:depth], other.loops[:depth]
             if first != second:
-                return statement.at_once == 1 and second > first
+                return statement.at_once == 1 and rank(second) > rank(first)
         if inner != inner_:
             return isinstance(statement, p.Attempt) and inner == 0
     return False

@@ -37,7 +37,8 @@ class Belief(Enum):
 class Unit(Struct, frozen=True, gc=False):
     """`effects`: how often it happened and was not undone. `late`: a copy of the request is under
     way. `fenced`: what still comes is refused. `expired`: the key is forgotten. `sealed`: it was
-    done when the saga passed its pivot. `undo_kept`: the compensation's key is remembered."""
+    done when the saga passed its pivot. `undo_kept`: the compensation's key is remembered, and
+    `undone`: the compensation happened."""
 
     effects: int = 0
     late: bool = False
@@ -45,6 +46,7 @@ class Unit(Struct, frozen=True, gc=False):
     fenced: bool = False
     expired: bool = False
     undo_kept: bool = False
+    undone: bool = False
     belief: Belief = Belief.OPEN
     sealed: bool = False
 
@@ -94,7 +96,8 @@ def undo(operation: Operation, unit: Unit) -> Arrived:
     if unit.effects == 0 and not promises.absent_ok:
         return unit, Reply.STRANGE
     fenced = unit.fenced or promises.fences_late
-    return replace(unit, effects=0, fenced=fenced, undo_kept=promises.keyed), Reply.OK
+    after = replace(unit, effects=0, fenced=fenced, undo_kept=promises.keyed, undone=True)
+    return after, Reply.OK
 
 
 class Rules(Struct, frozen=True):
