@@ -23,6 +23,7 @@ from sagalang.machine.saga import (
     define,
     held_back,
     open_items,
+    refusal,
     saga_id,
     start,
 )
@@ -87,8 +88,13 @@ class _Flying:
     since: Ms
 
 
+class SettlementRefusedError(Exception):
+    """What a person answered does not fit what is open; the message says why."""
+
+
 class Run:
-    """A saga being run. `signal` and `cancel` may be called while `result` is awaited."""
+    """A saga being run. `signal`, `cancel` and `settle` may be called while `result` is awaited;
+    after a run ended escalated, `cancel` and `settle` let `result` go on."""
 
     def __init__(
         self, program: Program, saga: str, args: Mapping[str, Any], engine: Engine, values: Values
@@ -107,6 +113,10 @@ class Run:
         """Of a child under way: the error for which it is being undone, None if it is not."""
         self._outside: list[tuple[Ms, m.Event]] = []
         """What the world will send; it comes whether the orchestrator lives or not."""
+        self._late: list[m.Event] = []
+        """What came after the run had ended, for `result` to take in."""
+        self._undone_for: Failure | None = None
+        """The error for which a parent asked to undo this run."""
 
     @property
     def saga_id(self) -> str:
@@ -124,16 +134,77 @@ class Run:
 
     def cancel(self) -> None:
         """Ask the run to abort; after its pivot this is refused."""
-        self.engine.request_cancel(self.saga_id)
+        if self._escalated():
+            self._late.append(m.CancelRequested(self.session.now()))
+        else:
+            self.engine.request_cancel(self.saga_id)
+
+    def settle(
+        self,
+        item: m.OpenItem,
+        how: m.How,
+        value: Any = None,
+        *,
+        by: str,
+        why: str = "",
+        child: str | None = None,
+    ) -> None:
+        """Settle an open item (of `RunResult.owed`) as a person; `by` and `why` go on record.
+        `child`: the id of the child saga, at any depth, in which it is open. Await `result` then.
+
+        Raises `SettlementRefusedError`, and KeyError where there is no such child.
+        """
+        if child is not None and child != self.saga_id:
+            place, run = self._towards(child)
+            run.settle(item, how, value, by=by, why=why, child=child)
+            self._wake(place)
+            return
+        event = m.Settle(self.session.now(), item.place, item.purpose, how, value, by, why)
+        assert self.state is not None
+        refused = refusal(self.definition, self.state, event)
+        if refused is not None:
+            raise SettlementRefusedError(refused)
+        if self._escalated():
+            self._late.append(event)
+        else:
+            self._outside.append((event.at, event))
+            self.session.spawn(self._arrive(event.at, event))
+
+    def _towards(self, saga_id: str) -> tuple[m.Place, Run]:
+        """The child saga that is, or leads to, the one of this id."""
+        for place, child in self._children.items():
+            if child._knows(saga_id):
+                return place, child
+        raise KeyError(saga_id)
+
+    def _knows(self, saga_id: str) -> bool:
+        inside = self._children.values()
+        return self.saga_id == saga_id or any(child._knows(saga_id) for child in inside)
+
+    def _wake(self, place: m.Place) -> None:
+        """Let a child saga that has ended go on; its end comes as an event once more."""
+        if place not in self._running_children:
+            child = self._children[place]
+            error = child._undone_for
+            self._running_children[place] = error
+            assert child.state is not None
+            work = child._go_on(child.state, ())
+            self.session.spawn(self._child(place, work, child, error is not None))
+
+    def _escalated(self) -> bool:
+        return self.state is not None and isinstance(self.state.outcome, m.Escalated)
 
     async def result(self, sends: Sequence[Send] = (), cancel_after: Ms | None = None) -> RunResult:
         """Run to the end, or until nothing but a person can move it. Awaited once more after the
-        end, it gives the same result; `sends` and `cancel_after` belong to the first time."""
-        if self.state is None or self.state.outcome is None:
-            try:
+        end, it gives the same result, or goes on where something was settled since; `sends` and
+        `cancel_after` belong to the first time."""
+        try:
+            if self.state is None or self.state.outcome is None:
                 await self._to_the_end(sends, cancel_after)
-            finally:
-                await self._stop()
+            elif self._late or self._running_children:
+                await self._go_on(self.state, ())
+        finally:
+            await self._stop()
         assert self.state is not None
         assert self.state.outcome is not None
         entries: Sequence[journal.Entry] = ()
@@ -159,6 +230,7 @@ class Run:
     async def undo(self, error: Failure) -> m.SagaOutcome:
         """Compensate this run after it completed: the parent of a child saga does so."""
         assert self.state is not None
+        self._undone_for = error
         request = m.UndoRequested(self.session.now(), error)
         state, commands = advance(self.definition, self.state, request)
         return await self._go_on(state, commands)
@@ -168,10 +240,13 @@ class Run:
             self.state = state
             for command in commands:
                 self._carry_out(command)
-            if state.phase is Phase.OVER:
+            if self._late:
+                event: m.Event | Crash = self._late.pop(0)
+            elif state.phase is Phase.OVER and not self._running_children:
                 assert state.outcome is not None
                 return state.outcome
-            event = await self.session.next()
+            else:
+                event = await self.session.next()
             if isinstance(event, Crash):
                 await self._restart()
                 commands = ()
@@ -240,6 +315,16 @@ class Run:
                 self._record(journal.EventAccepted, event=name, id=id_, value=value)
             case m.CancelRequested():
                 self._record(journal.CancelAsked)
+            case m.Settle(place=place, purpose=purpose, how=how, value=value, by=by, why=why):
+                self._record(
+                    journal.Settlement,
+                    place=place,
+                    purpose=purpose,
+                    how=how.value,
+                    by=by,
+                    why=why,
+                    value=value,
+                )
             case _:
                 pass
         return True
@@ -267,7 +352,10 @@ class Run:
             case m.RunChild():
                 self._run_child(command)
             case m.CancelChild(place):
-                self._children[place].cancel()
+                child = self._children[place]
+                child.cancel()
+                if child._escalated():
+                    self._wake(place)
             case m.UndoChild():
                 self._undo_child(command)
             case m.Escalate(item, retrying):
@@ -295,7 +383,7 @@ class Run:
         operation = self.program.services[command.service].operations[command.operation]
         resolve = command.purpose is m.Purpose.RESOLVE
         known = None
-        if resolve or resumed:
+        if command.first_attempt is not None or resumed:
             first = flying.since if command.first_attempt is None else command.first_attempt
             # After a crash the last attempt may have been running until now.
             ended = None if resumed else command.unanswered

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec.structs import replace
 
 from sagalang.machine import keys
@@ -12,11 +14,15 @@ from sagalang.machine.events import (
     Compensated,
     Completed,
     Escalate,
+    Escalated,
+    How,
     Interrupt,
     OpenItem,
     Place,
     Purpose,
     RunCall,
+    SagaOutcome,
+    Settle,
     Settled,
     StartTimer,
     StopTimer,
@@ -27,7 +33,18 @@ from sagalang.machine.events import (
 from sagalang.machine.frozen import FrozenMap
 from sagalang.machine.outcomes import Failure, NotSent, Ok, Outcome, Rejected, Unknown
 from sagalang.machine.turn import Turn, needs_result
-from sagalang.machine.undo import NOTHING, Entry, Status, Undo, change, due, entries, settled
+from sagalang.machine.undo import (
+    NOTHING,
+    Entry,
+    Fate,
+    Status,
+    Undo,
+    become,
+    change,
+    entries,
+    settled,
+    start_due,
+)
 from sagalang.model import program as p
 from sagalang.model.errors import CANCELLED, NOT_DONE, UNAVAILABLE
 from sagalang.model.program import Ms
@@ -55,11 +72,10 @@ def settle(turn: Turn, entry: Entry, outcome: Outcome, unanswered: Ms | None) ->
     if not (isinstance(step, p.Step) and isinstance(step.compensation, p.Compensation)):
         return NOTHING
     if not isinstance(outcome, Ok | Unknown):
-        return NOTHING
-    entry = replace(entry, status=Status.OWED, outcome=outcome, unanswered=unanswered)
+        return become(entry, Fate.OWES_NOTHING)
     if entry.args is None and isinstance(outcome, Ok):
-        return _capture(turn, entry, step.compensation, outcome)
-    return entry
+        entry = _capture(turn, entry, step.compensation, outcome)
+    return become(entry, Fate.OWES, outcome=outcome, unanswered=unanswered)
 
 
 def _capture(turn: Turn, entry: Entry, compensation: p.Compensation, outcome: Ok) -> Entry:
@@ -77,35 +93,43 @@ def _capture(turn: Turn, entry: Entry, compensation: p.Compensation, outcome: Ok
 def settle_child(turn: Turn, entry: Entry, event: ChildEnded) -> Undo:
     match event.outcome:
         case Completed():
-            return replace(entry, status=Status.OWED)
+            step = turn.definition.statements[entry.place.path]
+            kept = isinstance(step, p.ChildStep) and step.best_effort
+            return become(entry, Fate.OWES_NOTHING if kept else Fate.OWES)
         case Compensated():
-            return NOTHING
-        case _:
-            failure = Failure(UNAVAILABLE, None, "the child saga is escalated")
-            return _stuck(turn, entry, failure, Purpose.STEP)
+            return become(entry, Fate.OWES_NOTHING)
+        case Escalated() as outcome:
+            return _stuck(turn, entry, child_failure(outcome), Purpose.STEP)
+
+
+CHILD_OPEN: Final = Failure(UNAVAILABLE, None, "the child saga is escalated")
+CHILD_NOT_UNDONE: Final = Failure(NOT_DONE, None, "the child saga could not be compensated")
+CHILD_WRITTEN_OFF: Final = Failure(
+    NOT_DONE, None, "the child saga is over, and not all that it did is undone"
+)
+
+
+def child_failure(outcome: Escalated, is_open: Failure = CHILD_OPEN) -> Failure:
+    """Why a child saga that ended escalated holds its parent up: it is open, or over for good."""
+    return CHILD_WRITTEN_OFF if all(item.written_off for item in outcome.steps) else is_open
 
 
 def work(turn: Turn, tree: Undo, error: Failure) -> Undo:
     """Start everything that is due. Nothing is, while a step of the tree is still in flight."""
     if not settled(tree):
         return tree
-    while True:
-        found = tuple(due(tree))
-        if not found:
-            return tree
-        for entry in found:
-            tree = change(tree, entry.place, lambda owed: _start(turn, owed, error))
+    return start_due(tree, lambda owed: _start(turn, owed, error))
 
 
 def _start(turn: Turn, entry: Entry, error: Failure) -> Undo:
     step = turn.definition.statements[entry.place.path]
-    if isinstance(step, p.ChildStep):
-        turn.emit(UndoChild(entry.place, step.saga, turn.key(entry.place), error))
-        return replace(entry, status=Status.RUNNING)
-    assert isinstance(step, p.Step)
-    assert isinstance(step.compensation, p.Compensation)
     if entry.failure is not None:
         return _stuck(turn, entry, entry.failure, Purpose.COMPENSATE)
+    if isinstance(step, p.ChildStep):
+        turn.emit(UndoChild(entry.place, step.saga, turn.key(entry.place), error))
+        return become(entry, Fate.SENT)
+    assert isinstance(step, p.Step)
+    assert isinstance(step.compensation, p.Compensation)
     if entry.args is None:
         return _resolve(turn, entry, step, step.compensation)
     compensation = step.compensation
@@ -115,7 +139,7 @@ def _start(turn: Turn, entry: Entry, error: Failure) -> Undo:
         safe = entry.unanswered + lands
         if safe > turn.now:
             turn.emit(StartTimer(entry.place, Timer.LANDS, safe))
-            return replace(entry, status=Status.DELAYED)
+            return become(entry, Fate.HELD_OFF)
     try:
         probe = turn.probe(undoing, entry.args, entry.place)
     except BadValueError as bad:
@@ -130,10 +154,14 @@ def _start(turn: Turn, entry: Entry, error: Failure) -> Undo:
             args=entry.args,
             policy=compensation.policy,
             probe=probe,
+            first_attempt=entry.first_undo,
+            unanswered=entry.undo_unanswered,
         )
     )
     _start_clock(turn, entry.place, compensation)
-    return replace(entry, status=Status.RUNNING)
+    if undoing.promises.idempotent or entry.first_undo is not None:
+        return become(entry, Fate.SENT)
+    return become(entry, Fate.SENT, first_undo=turn.now)
 
 
 def _resolve(turn: Turn, entry: Entry, step: p.Step, compensation: p.Compensation) -> Undo:
@@ -157,7 +185,7 @@ def _resolve(turn: Turn, entry: Entry, step: p.Step, compensation: p.Compensatio
         )
     )
     _start_clock(turn, entry.place, compensation)
-    return replace(entry, status=Status.RESOLVING)
+    return become(entry, Fate.ASKED)
 
 
 def _start_clock(turn: Turn, place: Place, compensation: p.Compensation) -> None:
@@ -174,51 +202,113 @@ def timed(escalate: p.Escalation | None, policy: p.Policy) -> bool:
 def deliver(turn: Turn, tree: Undo, event: object) -> Undo:
     """The tree after an event that belongs to one of its entries; others change nothing."""
     match event:
-        case CallEnded(place=place) | ChildEnded(place=place) | TimerFired(place=place):
+        case (
+            CallEnded(place=place)
+            | ChildEnded(place=place)
+            | TimerFired(place=place)
+            | Settle(place=place)
+        ):
             return change(tree, place, lambda entry: _take(turn, entry, event))
         case _:
             return tree
 
 
-def _take(turn: Turn, entry: Entry, event: CallEnded | ChildEnded | TimerFired) -> Undo:
+def _take(turn: Turn, entry: Entry, event: CallEnded | ChildEnded | TimerFired | Settle) -> Undo:
     match entry.status, event:
         case Status.SETTLING, CallEnded(outcome=outcome, unanswered=unanswered):
             return settle(turn, entry, outcome, unanswered)
         case Status.SETTLING, ChildEnded():
             return settle_child(turn, entry, event)
         case Status.DELAYED, TimerFired(timer=Timer.LANDS):
-            return replace(entry, status=Status.OWED)
+            return become(entry, Fate.LANDED)
         case ((Status.RUNNING | Status.RESOLVING), TimerFired(timer=Timer.ESCALATE)):
             return _overdue(turn, entry)
         case Status.RESOLVING, CallEnded(purpose=Purpose.RESOLVE, outcome=outcome):
             return _resolved(turn, entry, outcome)
         case Status.RUNNING, CallEnded(purpose=Purpose.COMPENSATE, outcome=Ok()):
             _stop_clock(turn, entry)
-            return NOTHING
+            return become(entry, Fate.UNDONE)
         case Status.RUNNING, CallEnded(purpose=Purpose.COMPENSATE, outcome=outcome):
-            return _stuck(turn, entry, _error(outcome), Purpose.COMPENSATE)
-        case Status.RUNNING, ChildEnded(purpose=Purpose.COMPENSATE, outcome=Compensated()):
-            return NOTHING
-        case Status.RUNNING, ChildEnded(purpose=Purpose.COMPENSATE):
-            failure = Failure(NOT_DONE, None, "the child saga could not be compensated")
-            return _stuck(turn, entry, failure, Purpose.COMPENSATE)
+            return _stuck(turn, _tried(entry, event), _error(outcome), Purpose.COMPENSATE)
+        case Status.RUNNING, ChildEnded(purpose=Purpose.COMPENSATE, outcome=outcome):
+            return _child_undone(turn, entry, outcome)
+        case Status.STUCK, ChildEnded(purpose=purpose) if purpose is entry.purpose:
+            return _child_again(turn, entry, event)
+        case Status.STUCK, Settle(purpose=purpose) if purpose is entry.purpose:
+            return _settled(turn, entry, event)
         case _:
             return entry
+
+
+def _child_undone(turn: Turn, entry: Entry, outcome: SagaOutcome) -> Undo:
+    if isinstance(outcome, Compensated):
+        return become(entry, Fate.UNDONE)
+    failure = CHILD_NOT_UNDONE
+    if isinstance(outcome, Escalated):
+        failure = child_failure(outcome, CHILD_NOT_UNDONE)
+    return _stuck(turn, entry, failure, Purpose.COMPENSATE)
+
+
+def _child_again(turn: Turn, entry: Entry, event: ChildEnded) -> Undo:
+    """A child saga that was escalated came to another end."""
+    failure = entry.failure
+    if failure not in (CHILD_OPEN, CHILD_NOT_UNDONE):
+        return entry
+    if isinstance(event.outcome, Escalated) and child_failure(event.outcome, failure) == failure:
+        return entry
+    turn.emit(Settled(entry.place, entry.purpose))
+    entry = replace(entry, failure=None)
+    if entry.purpose is Purpose.COMPENSATE:
+        return _child_undone(turn, entry, event.outcome)
+    return settle_child(turn, entry, event)
+
+
+def _settled(turn: Turn, entry: Entry, event: Settle) -> Undo:
+    """What comes of a person's word, which was not refused."""
+    turn.emit(Settled(entry.place, entry.purpose))
+    match event.how:
+        case How.RETRY:
+            if entry.refused:
+                turn.renew(entry.place, keys.COMPENSATE)
+                entry = replace(entry, refused=False, first_undo=None, undo_unanswered=None)
+            return become(entry, Fate.RETRIED, failure=None, stopping=False)
+        case How.DONE if entry.purpose is Purpose.RESOLVE:
+            return _happened(turn, entry, Ok(event.value))
+        case How.NOT_DONE if entry.purpose is not Purpose.RESOLVE:
+            failure = entry.failure or Failure(NOT_DONE)
+            item = turn.item(entry.place, failure, entry.purpose, _team(turn, entry.place))
+            turn.written_off.append(replace(item, written_off=True))
+    return become(entry, Fate.CLOSED)
+
+
+def _tried(entry: Entry, event: CallEnded) -> Entry:
+    if isinstance(event.outcome, Rejected):
+        return replace(entry, refused=True)
+    if entry.first_undo is None:
+        return entry
+    if isinstance(event.outcome, NotSent):
+        return replace(entry, first_undo=None, undo_unanswered=None)
+    return replace(entry, undo_unanswered=event.unanswered)
+
+
+def _happened(turn: Turn, entry: Entry, outcome: Ok) -> Undo:
+    """The step turned out to have happened: what went unanswered before is the same effect under
+    the same key, now known."""
+    step = turn.definition.statements[entry.place.path]
+    assert isinstance(step, p.Step)
+    assert isinstance(step.compensation, p.Compensation)
+    entry = replace(entry, outcome=outcome, overdue=False, failure=None)
+    return become(_capture(turn, entry, step.compensation, outcome), Fate.OWES)
 
 
 def _resolved(turn: Turn, entry: Entry, outcome: Outcome) -> Undo:
     match outcome:
         case Ok():
-            step = turn.definition.statements[entry.place.path]
-            assert isinstance(step, p.Step)
-            assert isinstance(step.compensation, p.Compensation)
             _stop_clock(turn, entry)
-            # What went unanswered before is the same effect under the same key, now known.
-            entry = replace(entry, status=Status.OWED, outcome=outcome, overdue=False)
-            return _capture(turn, entry, step.compensation, outcome)
+            return _happened(turn, entry, outcome)
         case Rejected() | NotSent():
             _stop_clock(turn, entry)
-            return NOTHING
+            return become(entry, Fate.OWES_NOTHING)
         case Unknown(error):
             return _stuck(turn, entry, error, Purpose.RESOLVE)
 
@@ -254,12 +344,12 @@ def _stop_clock(turn: Turn, entry: Entry) -> None:
                 turn.emit(StopTimer(entry.place, Timer.ESCALATE))
 
 
-def _stuck(turn: Turn, entry: Entry, failure: Failure, purpose: Purpose) -> Entry:
+def _stuck(turn: Turn, entry: Entry, failure: Failure, purpose: Purpose) -> Undo:
     if not entry.overdue:
         turn.emit(Escalate(turn.item(entry.place, failure, purpose, _team(turn, entry.place))))
         if entry.status in (Status.RUNNING, Status.RESOLVING):
             _stop_clock(turn, entry)
-    return replace(entry, status=Status.STUCK, failure=failure, purpose=purpose, overdue=False)
+    return become(entry, Fate.FAILED, failure=failure, purpose=purpose, overdue=False)
 
 
 def stop_overdue(turn: Turn, tree: Undo) -> Undo:

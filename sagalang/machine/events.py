@@ -63,16 +63,20 @@ class Compensated(Struct, frozen=True, gc=False):
 
 
 class OpenItem(Struct, frozen=True, gc=False):
-    """Something a person must settle. `label` is `Service.operation`, or the path."""
+    """Something a person must settle, or (`written_off`) a compensation that a person gave up.
+    `label` is `Service.operation`, or the path."""
 
     place: Place
     purpose: Purpose
     label: str
     failure: Failure
     team: str = ""
+    written_off: bool = False
 
 
 class Escalated(Struct, frozen=True, gc=False):
+    """`steps`: what was written off, then what is open. Nothing open: the saga is over for good."""
+
     steps: tuple[OpenItem, ...]
 
 
@@ -127,7 +131,33 @@ class UndoRequested(Struct, frozen=True, gc=False):
     error: Failure
 
 
-Event = CallEnded | ChildEnded | TimerFired | EventReceived | CancelRequested | UndoRequested
+class How(Enum):
+    """How a person settles an open item."""
+
+    RETRY = "retry"
+    """Once more: under the same key while in doubt, under a fresh one after a certain rejection."""
+    DONE = "done"
+    """It happened, with `value` as its result; a compensation: it was undone by hand."""
+    NOT_DONE = "not done"
+    """It did not happen, and will not; a compensation: it is written off."""
+
+
+class Settle(Struct, frozen=True, gc=False):
+    """A person settles the open item of this place and purpose. `by` and `why` are for the record
+    only. What may be refused, and why: `saga.refusal`."""
+
+    at: Ms
+    place: Place
+    purpose: Purpose
+    how: How
+    value: Any = None
+    by: str = ""
+    why: str = ""
+
+
+Event = (
+    CallEnded | ChildEnded | TimerFired | EventReceived | CancelRequested | UndoRequested | Settle
+)
 
 
 # --- Commands ----------------------------------------------------------------------------------
@@ -143,7 +173,7 @@ class RunCall(Struct, frozen=True, gc=False):
     """Make a call and answer with `CallEnded`. Its intent is recorded before the first attempt.
 
     `number` tells the questions of one poll apart (from 1). `first_attempt` and `unanswered` are
-    set where the call was made before (purpose RESOLVE).
+    set where the call was made before and is in doubt.
     """
 
     place: Place
@@ -195,6 +225,9 @@ class RunChild(Struct, frozen=True, gc=False):
 
 
 class CancelChild(Struct, frozen=True, gc=False):
+    """Ask a child to abort, also one that ended escalated: that one goes on, or finishes once more
+    as it is (its pivot happened, or it is undoing already). `ChildEnded` follows in any case."""
+
     place: Place
 
 
@@ -215,7 +248,7 @@ class Escalate(Struct, frozen=True, gc=False):
 
 
 class Settled(Struct, frozen=True, gc=False):
-    """What was escalated resolved itself."""
+    """What was escalated is open no more: it resolved itself, or a person settled it."""
 
     place: Place
     purpose: Purpose

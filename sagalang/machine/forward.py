@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from operator import itemgetter
+
 from msgspec.structs import replace
 
-from sagalang.machine import backward, leaves, undo
-from sagalang.machine.definition import Ref
+from sagalang.machine import backward, leaves, settlement, undo
+from sagalang.machine.definition import Definition, Ref
 from sagalang.machine.evaluate import BadValueError, evaluate, known, scalar_identity
-from sagalang.machine.events import (
-    AbortStarted,
-    Event,
-    Place,
-)
+from sagalang.machine.events import AbortStarted, ChildEnded, Event, How, Place, Purpose, Settle
 from sagalang.machine.frames import (
     Broken,
     Done,
@@ -170,8 +169,7 @@ def _begin_loop(turn: Turn, ref: Ref, statement: p.For, place: Place, names: Fro
     else:
         by = statement.by
         values = [
-            known(by, turn.scope(names.plus({statement.variable: item}), place))
-            for item in items
+            known(by, turn.scope(names.plus({statement.variable: item}), place)) for item in items
         ]
         found = identities([scalar_identity(value) for value in values])
     return _go_on_loop(turn, Loop(ref, names, place.loops, items, found))
@@ -191,7 +189,7 @@ def _go_on_loop(turn: Turn, loop: Loop) -> Result:
             return replace(result, frame=loop)
     if loop.active or loop.next < len(loop.items):
         return loop
-    ended = [done for _, done in sorted(loop.done, key=lambda pair: pair[0])]
+    ended = [done for _, done in loop.done]
     binds = {
         name: tuple(done.binds.get(name) for done in ended)
         for name in turn.definition.exports[block]
@@ -202,19 +200,25 @@ def _go_on_loop(turn: Turn, loop: Loop) -> Result:
 def _room(loop: Loop, at_once: int) -> bool:
     if at_once == 1:
         return not loop.active
+    if len(loop.active) < at_once:
+        return True
     # An iteration that waits for a person holds no slot: its siblings run on.
     return sum(moving(frame) for _, frame in loop.active) < at_once
 
 
 def _with_iteration(loop: Loop, index: int, result: Result) -> Loop:
-    active = tuple(pair for pair in loop.active if pair[0] != index)
+    at = bisect_left(loop.active, index, key=itemgetter(0))
+    known = at < len(loop.active) and loop.active[at][0] == index
+    before, after = loop.active[:at], loop.active[at + known :]
     match result:
         case Done():
-            return replace(loop, active=active, done=(*loop.done, (index, result)))
+            into = bisect_left(loop.done, index, key=itemgetter(0))
+            done = (*loop.done[:into], (index, result), *loop.done[into:])
+            return replace(loop, active=before + after, done=done)
         case Raised(frame=frame) | Returned(frame=frame):
-            return replace(loop, active=(*active, (index, frame)))
+            return replace(loop, active=(*before, (index, frame), *after))
         case _:
-            return replace(loop, active=(*active, (index, result)))
+            return replace(loop, active=(*before, (index, result), *after))
 
 
 # --- Attempts ----------------------------------------------------------------------------------
@@ -281,8 +285,10 @@ def _undo_attempt(turn: Turn, frame: Try) -> Result:
 def deliver(turn: Turn, frame: Frame, place: Place, event: Happening) -> Result | None:
     """What the frame becomes by an event for the statement at `place`; None if it is not here."""
     match frame:
+        case Seq(child=Broken(item=item) as broken):
+            return _mended(turn, frame, broken, event) if item.place == place else None
         case Seq(block=block, child=child):
-            if child is None or place.path not in turn.definition.paths[block]:
+            if child is None or not _inside(turn.definition, place.path, block):
                 return None
             result = deliver(turn, child, place, event)
             return None if result is None else _block(turn, frame, result)
@@ -300,6 +306,25 @@ def deliver(turn: Turn, frame: Frame, place: Place, event: Happening) -> Result 
             return _undo_attempt(turn, replace(frame, tree=backward.deliver(turn, tree, event)))
         case _:
             return leaves.deliver(turn, frame, place, event)
+
+
+def _inside(definition: Definition, path: str, block: int) -> bool:
+    """Whether a statement may be in a block; those without a path of their own may be anywhere."""
+    return path in definition.paths[block] or path not in definition.statements
+
+
+def _mended(turn: Turn, seq: Seq, broken: Broken, event: Happening) -> Result | None:
+    """A block whose statement under way is open, after an event for it."""
+    match event:
+        case Settle(purpose=Purpose.STEP, how=How.RETRY) if not settlement.in_doubt(turn, broken):
+            settlement.begin_again(turn, broken)
+            return run(turn, replace(seq, child=None))
+        case Settle(purpose=Purpose.STEP):
+            return _block(turn, seq, settlement.settle(turn, broken, event))
+        case ChildEnded(purpose=Purpose.STEP, outcome=outcome):
+            return _block(turn, seq, settlement.child_again(turn, broken, outcome))
+        case _:
+            return None
 
 
 def _deliver_par(turn: Turn, par: Par, place: Place, event: Happening) -> Result | None:

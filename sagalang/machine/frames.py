@@ -41,6 +41,9 @@ class Par(Struct, frozen=True, gc=False):
 
 
 class Loop(Struct, frozen=True, gc=False):
+    """`active` and `done` are in the order of the items, whatever ended first, so that the same
+    iterations make the same state."""
+
     ref: Ref
     names: FrozenMap
     loops: Loops
@@ -95,10 +98,12 @@ class PollLeaf(Struct, frozen=True, gc=False):
 
 
 class Broken(Struct, frozen=True, gc=False):
-    """A statement that failed, or that a person must settle."""
+    """A statement that failed, or that a person must settle. `call`: the step as it was called,
+    with what became of it; None where nothing was."""
 
     item: OpenItem
     undo: Undo = NOTHING
+    call: Entry | None = None
 
 
 Leaf = CallLeaf | ChildLeaf | WaitLeaf | SleepLeaf | PollLeaf | Broken
@@ -138,7 +143,7 @@ def parts(frame: Frame) -> Iterator[Frame]:
         case Par(branches=branches):
             yield from (branch for branch in branches if not isinstance(branch, Done))
         case Loop(active=active):
-            yield from (inner for _, inner in sorted(active, key=lambda pair: pair[0]))
+            yield from (inner for _, inner in active)
 
 
 def leaves(frame: Frame) -> Iterator[Leaf]:
@@ -159,15 +164,24 @@ def _trees(frame: Frame) -> Iterator[Undo]:
 
 def moving(frame: Frame) -> bool:
     """Whether something is under way that can still change the frame by itself."""
-    for leaf in leaves(frame):
-        match leaf:
-            case Broken():
-                continue
-            case CallLeaf(overdue=True, stopping=False):
-                continue
-            case _:
-                return True
-    return any(undo.moving(tree) for tree in _trees(frame))
+    match frame:
+        case Seq(child=child):
+            return child is not None and moving(child)
+        case CallLeaf(overdue=overdue, stopping=stopping):
+            return stopping or not overdue
+        case Par(branches=branches):
+            return any(moving(part) for part in branches if not isinstance(part, Done))
+        case Loop(active=active):
+            return any(moving(part) for _, part in active)
+        case Try(tree=None, child=child):
+            return child is not None and moving(child)
+        case Try(tree=tree):
+            assert tree is not None
+            return undo.moving(tree)
+        case Broken():
+            return False
+        case _:
+            return True
 
 
 def waiting(frame: Frame) -> Iterator[WaitLeaf]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 from uuid import UUID, uuid5
 
@@ -30,6 +31,11 @@ def key(
     `purpose` sets a step's compensation apart from the step; `generation` counts the fresh keys a
     person asked for after a certain rejection. Neither changes the plain key of a step.
     """
+    return _key(saga, saga_id, path, tuple(loops), purpose, generation)
+
+
+@lru_cache(maxsize=4_096)
+def _key(saga: str, saga_id: str, path: str, loops: Loops, purpose: str, generation: int) -> str:
     parts: list[object] = [saga, saga_id, path, [list(pair) for pair in loops]]
     if purpose or generation:
         parts += [purpose, generation]

@@ -17,6 +17,7 @@ from sagalang.machine.events import (
     Compensated,
     Completed,
     Escalate,
+    Escalated,
     Event,
     EventReceived,
     Interrupt,
@@ -25,6 +26,7 @@ from sagalang.machine.events import (
     Purpose,
     RunCall,
     RunChild,
+    SagaOutcome,
     Settled,
     StartTimer,
     StopTimer,
@@ -48,7 +50,7 @@ from sagalang.machine.outcomes import Failure, NotSent, Ok, Outcome, Rejected, U
 from sagalang.machine.turn import Pivot, Turn
 from sagalang.machine.undo import NOTHING, Entry, Status, Undo
 from sagalang.model import program as p
-from sagalang.model.errors import TIMEOUT, UNAVAILABLE
+from sagalang.model.errors import TIMEOUT
 from sagalang.model.program import Ms
 from sagalang.model.types import RecordRef
 
@@ -62,9 +64,11 @@ def bound(name: str | None, value: Any, tree: Undo = NOTHING) -> Done:
     return Done(FrozenMap({name: value}) if name else FrozenMap(), tree)
 
 
-def raised(turn: Turn, place: Place, failure: Failure, tree: Undo = NOTHING) -> Raised:
+def raised(
+    turn: Turn, place: Place, failure: Failure, tree: Undo = NOTHING, call: Entry | None = None
+) -> Raised:
     item = turn.item(place, failure)
-    return Raised(Broken(item, tree), failure, item)
+    return Raised(Broken(item, tree, call), failure, item)
 
 
 def abort_error(turn: Turn, statement: p.Abort, scope: Scope) -> Failure:
@@ -77,29 +81,36 @@ def abort_error(turn: Turn, statement: p.Abort, scope: Scope) -> Failure:
 
 
 def begin_step(turn: Turn, step: p.Step, place: Place, names: FrozenMap) -> Result:
-    operation = turn.definition.program.operation(step.call)
     args = turn.arguments(step.call, turn.scope(names, place))
     entry = backward.prepare(turn, step, place, names, args)
-    probe = turn.probe(operation, args, place)
+    return make_call(turn, step, entry, None)
+
+
+def make_call(turn: Turn, step: p.Step, entry: Entry, first_attempt: Ms | None) -> CallLeaf:
+    """Make the step's call; where an earlier one is in doubt, `first_attempt` says since when."""
+    operation = turn.definition.program.operation(step.call)
+    probe = turn.probe(operation, entry.sent, entry.place)
     if step.pivot:
         turn.pivot = Pivot.HELD
     turn.emit(
         RunCall(
-            place=place,
+            place=entry.place,
             purpose=Purpose.STEP,
-            key=None if operation.is_query else turn.key(place),
+            key=None if operation.is_query else turn.key(entry.place),
             service=operation.service,
             operation=operation.name,
-            args=args,
+            args=entry.sent,
             policy=step.policy,
             probe=probe,
             deadline=turn.deadline if turn.pivot is Pivot.AHEAD else None,
+            first_attempt=first_attempt,
+            unanswered=entry.unanswered,
         )
     )
     if backward.timed(step.escalate, step.policy):
         assert step.escalate is not None
-        turn.emit(StartTimer(place, Timer.ESCALATE, turn.now + step.escalate.after))
-    return CallLeaf(place, entry)
+        turn.emit(StartTimer(entry.place, Timer.ESCALATE, turn.now + step.escalate.after))
+    return CallLeaf(entry.place, entry)
 
 
 def begin_child(turn: Turn, step: p.ChildStep, place: Place, scope: Scope) -> Result:
@@ -187,7 +198,7 @@ def deliver(turn: Turn, leaf: Leaf, place: Place, event: Event | Spoiled) -> Res
         case CallLeaf(), p.Step(), TimerFired(timer=Timer.ESCALATE):
             return _overdue(turn, leaf, statement)
         case ChildLeaf(), p.ChildStep(), ChildEnded(purpose=Purpose.STEP):
-            return _child_ended(turn, leaf, statement, event)
+            return child_ended(turn, place, statement, event.outcome)
         case SleepLeaf(), _, TimerFired(timer=Timer.SLEEP):
             return Done()
         case WaitLeaf(), p.Wait(), EventReceived():
@@ -218,24 +229,23 @@ def _step_ended(turn: Turn, leaf: CallLeaf, step: p.Step, event: CallEnded) -> R
         turn.emit(Settled(leaf.place, Purpose.STEP))
     if not leaf.overdue and backward.timed(step.escalate, step.policy):
         turn.emit(StopTimer(leaf.place, Timer.ESCALATE))
-    carried_out = _certain(turn, outcome) if step.pivot else False
+    carried_out = certain(turn, outcome) if step.pivot else False
     if step.best_effort:
         return bound(step.name, outcome.value if isinstance(outcome, Ok) else None)
     tree = backward.settle(turn, leaf.entry, outcome, event.unanswered)
     if isinstance(outcome, Ok):
         return bound(step.name, outcome.value, tree)
     failure = _error(outcome)
-    if carried_out:
-        return raised(turn, leaf.place, failure, tree)
+    call = replace(leaf.entry, outcome=outcome, unanswered=event.unanswered)
     doubtful_pivot = step.pivot and isinstance(outcome, Unknown)
-    if step.escalate is not None or doubtful_pivot:
+    if not carried_out and (step.escalate is not None or doubtful_pivot):
         team = step.escalate.team if step.escalate is not None else ""
         item = turn.item(leaf.place, failure, Purpose.STEP, team)
-        return _open(turn, item, tree, told=leaf.overdue)
-    return raised(turn, leaf.place, failure, tree)
+        return _open(turn, item, tree, call, told=leaf.overdue)
+    return raised(turn, leaf.place, failure, tree, call)
 
 
-def _certain(turn: Turn, outcome: Outcome) -> bool:
+def certain(turn: Turn, outcome: Outcome) -> bool:
     """Take in a pivot's outcome; True where a held cancel or deadline is now carried out."""
     match outcome:
         case Ok():
@@ -249,10 +259,17 @@ def _certain(turn: Turn, outcome: Outcome) -> bool:
     return False
 
 
-def _open(turn: Turn, item: OpenItem, tree: Undo = NOTHING, *, told: bool = False) -> Broken:
+def _open(
+    turn: Turn,
+    item: OpenItem,
+    tree: Undo = NOTHING,
+    call: Entry | None = None,
+    *,
+    told: bool = False,
+) -> Broken:
     if not told:
         turn.emit(Escalate(item))
-    return Broken(item, tree)
+    return Broken(item, tree, call)
 
 
 def _overdue(turn: Turn, leaf: CallLeaf, step: p.Step) -> CallLeaf:
@@ -263,34 +280,25 @@ def _overdue(turn: Turn, leaf: CallLeaf, step: p.Step) -> CallLeaf:
     return replace(leaf, overdue=True)
 
 
-def _child_ended(turn: Turn, leaf: ChildLeaf, step: p.ChildStep, event: ChildEnded) -> Result:
+def child_ended(turn: Turn, place: Place, step: p.ChildStep, outcome: SagaOutcome) -> Result:
     team = step.escalate.team if step.escalate is not None else ""
-    match event.outcome:
+    match outcome:
         case Completed(value):
             if step.pivot:
-                _certain(turn, Ok(value))
-            owed = NOTHING if step.pivot or step.best_effort else child_entry(turn, leaf)
-            return bound(step.name, value, replace_status(owed))
+                certain(turn, Ok(value))
+            owed = NOTHING if step.pivot or step.best_effort else Entry(place, Status.OWED)
+            return bound(step.name, value, owed)
         case Compensated(error):
-            carried_out = step.pivot and _certain(turn, Rejected(error))
+            carried_out = step.pivot and certain(turn, Rejected(error))
             if step.best_effort:
                 return bound(step.name, None)
             if step.escalate is not None and not carried_out:
-                return _open(turn, turn.item(leaf.place, error, Purpose.STEP, team))
-            return raised(turn, leaf.place, error)
-        case _:
-            failure = Failure(UNAVAILABLE, None, "the child saga is escalated")
-            item = turn.item(leaf.place, failure, Purpose.STEP, team)
-            stuck = replace(child_entry(turn, leaf), status=Status.STUCK, failure=failure)
-            return _open(turn, item, stuck)
-
-
-def child_entry(turn: Turn, leaf: ChildLeaf) -> Entry:
-    return Entry(leaf.place, Status.SETTLING, started=turn.now)
-
-
-def replace_status(tree: Undo) -> Undo:
-    return replace(tree, status=Status.OWED) if isinstance(tree, Entry) else tree
+                return _open(turn, turn.item(place, error, Purpose.STEP, team))
+            return raised(turn, place, error)
+        case Escalated():
+            failure = backward.child_failure(outcome)
+            stuck = Entry(place, Status.STUCK, failure=failure)
+            return _open(turn, turn.item(place, failure, Purpose.STEP, team), stuck)
 
 
 def _otherwise(turn: Turn, place: Place, statement: p.Wait | p.Poll, names: FrozenMap) -> Result:
@@ -356,6 +364,9 @@ def _stop_within(turn: Turn, leaf: PollLeaf) -> None:
 def dismantle(turn: Turn, leaf: Leaf) -> Undo:
     """The leaf ends, or is awaited; what is left is what it owes."""
     match leaf:
+        case Broken(item=OpenItem(place=place, failure=backward.CHILD_OPEN)):
+            turn.emit(CancelChild(place))
+            return Entry(place, Status.SETTLING)
         case Broken(undo=tree):
             return tree
         case CallLeaf(place=place, entry=entry):
@@ -367,7 +378,7 @@ def dismantle(turn: Turn, leaf: Leaf) -> Undo:
             return entry
         case ChildLeaf(place=place):
             turn.emit(CancelChild(place))
-            return child_entry(turn, leaf)
+            return Entry(place, Status.SETTLING)
         case SleepLeaf(place=place):
             turn.emit(StopTimer(place, Timer.SLEEP))
         case WaitLeaf(place=place):

@@ -11,13 +11,11 @@ matters, so that replaying recorded events leads to the same state and the same 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum
 from typing import Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from sagalang.machine import backward, forward, leaves, takedown
+from sagalang.machine import backward, forward, leaves, settlement, takedown
 from sagalang.machine.definition import ROOT, Definition, define
 from sagalang.machine.evaluate import BadValueError, evaluate
 from sagalang.machine.events import (
@@ -37,49 +35,45 @@ from sagalang.machine.events import (
     Finished,
     OpenItem,
     SagaOutcome,
+    Settle,
     StartTimer,
     StopTimer,
     Timer,
     TimerFired,
     UndoRequested,
 )
-from sagalang.machine.frames import Done, Frame, Raised, Result, Returned, Seq, moving, waiting
+from sagalang.machine.frames import (
+    Done,
+    Frame,
+    Raised,
+    Result,
+    Returned,
+    Seq,
+    moving,
+    trees,
+    waiting,
+)
 from sagalang.machine.frozen import FrozenMap, freeze
 from sagalang.machine.outcomes import Failure
+from sagalang.machine.state import Phase, State, Turning, enter
 from sagalang.machine.turn import Pivot, Turn
 from sagalang.machine.undo import NOTHING, Undo
 from sagalang.machine.undo import moving as undo_moving
 from sagalang.model.errors import CANCELLED, DEADLINE_EXCEEDED
 from sagalang.model.program import Ms, Wait
 
-__all__ = ["Definition", "Phase", "State", "advance", "define", "open_items", "saga_id", "start"]
-
-
-class Phase(Enum):
-    FORWARD = "forward"
-    BACKWARD = "backward"
-    """Awaiting what is in flight, then undoing."""
-    EPILOGUE = "epilogue"
-    """Everything is undone; `when compensated` runs."""
-    OVER = "over"
-
-
-class State(Struct, frozen=True, gc=False):
-    """`frame` is what runs (forward, epilogue), `tree` what is to be undone: while BACKWARD, and
-    after completion, in case a parent saga asks for it."""
-
-    saga_id: str
-    args: FrozenMap
-    phase: Phase
-    frame: Frame | None = None
-    tree: Undo = NOTHING
-    error: Failure | None = None
-    pivot: Pivot = Pivot.AHEAD
-    held: Failure | None = None
-    deadline: Ms | None = None
-    inbox: tuple[EventReceived, ...] = ()
-    seen: frozenset[str] = frozenset()
-    outcome: SagaOutcome | None = None
+__all__ = [
+    "Definition",
+    "Phase",
+    "State",
+    "advance",
+    "define",
+    "held_back",
+    "open_items",
+    "refusal",
+    "saga_id",
+    "start",
+]
 
 
 Transition = tuple[State, tuple[Command, ...]]
@@ -116,22 +110,26 @@ def advance(definition: Definition, state: State, event: Event) -> Transition:
         case UndoRequested(error=error):
             if state.phase is Phase.OVER and isinstance(state.outcome, Completed):
                 state = _undo_completed(turn, state, error)
+        case Settle():
+            return _settle(turn, state, event)
         case _ if state.phase is Phase.OVER:
-            return state, ()
+            return _afterwards(turn, state, event)
         case CancelRequested():
             state = _request(turn, state, Failure(CANCELLED))
         case TimerFired(timer=Timer.DEADLINE):
             state = _request(turn, state, Failure(DEADLINE_EXCEEDED))
         case EventReceived():
             state = _receive(turn, state, event)
-        case CallEnded(place=place) | ChildEnded(place=place) | TimerFired(place=place):
-            if state.phase is Phase.BACKWARD:
-                state = _backward(turn, state, backward.deliver(turn, state.tree, event))
-            elif state.frame is not None:
-                result = forward.deliver(turn, state.frame, place, event)
-                if result is not None:
-                    state = _went(turn, state, result)
+        case CallEnded() | ChildEnded() | TimerFired():
+            state = _deliver(turn, state, event)
     return _close(turn, state)
+
+
+def refusal(definition: Definition, state: State, event: Settle) -> str | None:
+    """Why a person's settlement is not taken, as a sentence; None: it is. A refused one changes
+    nothing but raises an alert."""
+    turn = _turn(definition, state, event.at)
+    return settlement.refusal(turn, state.frame, state.tree, event)
 
 
 def open_items(definition: Definition, state: State) -> tuple[OpenItem, ...]:
@@ -145,9 +143,9 @@ def open_items(definition: Definition, state: State) -> tuple[OpenItem, ...]:
 
 def held_back(definition: Definition, state: State) -> tuple[OpenItem, ...]:
     """The compensations that are still to come once a person has settled the open items."""
-    if state.phase is Phase.FORWARD:
-        return ()
-    return backward.held_back(_turn(definition, state, 0), state.tree)
+    turn = _turn(definition, state, 0)
+    undoing = (state.tree,) if state.frame is None else trees(state.frame)
+    return tuple(item for tree in undoing for item in backward.held_back(turn, tree))
 
 
 # --- Inside ------------------------------------------------------------------------------------
@@ -162,12 +160,82 @@ def _turn(definition: Definition, state: State, now: Ms) -> Turn:
         held=state.held,
         deadline=state.deadline,
         inbox=list(state.inbox),
+        generations={(place, purpose): number for place, purpose, number in state.generations},
+        written_off=list(state.written_off),
     )
 
 
 def _close(turn: Turn, state: State) -> Transition:
-    state = replace(state, pivot=turn.pivot, held=turn.held, inbox=tuple(turn.inbox))
+    state = replace(
+        state,
+        pivot=turn.pivot,
+        held=turn.held,
+        inbox=tuple(turn.inbox),
+        generations=frozenset((*what, number) for what, number in turn.generations.items()),
+        written_off=tuple(turn.written_off),
+    )
     return state, tuple(turn.commands)
+
+
+def _deliver(
+    turn: Turn, state: State, event: CallEnded | ChildEnded | TimerFired | Settle
+) -> State:
+    if state.phase is Phase.BACKWARD:
+        return _backward(turn, state, backward.deliver(turn, state.tree, event))
+    if state.frame is None:
+        return state
+    result = forward.deliver(turn, state.frame, event.place, event)
+    return state if result is None else _went(turn, state, result)
+
+
+def _settle(turn: Turn, state: State, event: Settle) -> Transition:
+    why = settlement.refusal(turn, state.frame, state.tree, event)
+    if why is not None:
+        turn.emit(Alert(Failure(settlement.REFUSED), why))
+        return state, tuple(turn.commands)
+    return _close(
+        turn, _deliver(turn, _reopened(turn, state), replace(event, value=freeze(event.value)))
+    )
+
+
+def _afterwards(turn: Turn, state: State, event: Event) -> Transition:
+    """A saga that ended escalated goes on: its child saga was settled, or it is to abort."""
+    outcome = state.outcome
+    if not isinstance(outcome, Escalated) or all(item.written_off for item in outcome.steps):
+        return state, ()
+    match event:
+        case EventReceived():
+            return _close(turn, _receive(turn, state, event))
+        case ChildEnded():
+            if not settlement.concerns(state.frame, state.tree, event):
+                return state, ()
+            after = _deliver(turn, _reopened(turn, state), event)
+            if (after.frame, after.tree) == (state.frame, state.tree):
+                return state, ()
+            return _close(turn, after)
+        case CancelRequested() | TimerFired(timer=Timer.DEADLINE):
+            name = CANCELLED if isinstance(event, CancelRequested) else DEADLINE_EXCEEDED
+            error = Failure(name)
+            if state.error is None and turn.pivot is Pivot.AHEAD:
+                return _close(turn, _request(turn, _reopened(turn, state), error))
+            state = _request(turn, state, error)
+            turn.emit(Finished(outcome))  # for a parent that asked and waits
+            return _close(turn, state)
+        case _:
+            return state, ()
+
+
+def _reopened(turn: Turn, state: State) -> State:
+    if state.phase is not Phase.OVER:
+        return state
+    if state.error is not None:
+        return enter(state, Turning.SETTLED_BACK, outcome=None)
+    if state.deadline is not None:
+        if turn.pivot is Pivot.AHEAD or state.deadline > turn.now:
+            turn.emit(StartTimer(SAGA, Timer.DEADLINE, state.deadline))
+        elif turn.pivot is Pivot.HELD:
+            turn.held = turn.held or Failure(DEADLINE_EXCEEDED)
+    return enter(state, Turning.SETTLED_AHEAD, outcome=None)
 
 
 def _went(turn: Turn, state: State, result: Result) -> State:
@@ -187,10 +255,12 @@ def _forward(turn: Turn, state: State, result: Result) -> State:
         result = forward.resume(turn, result.frame)
     match result:
         case Done(undo=tree):
-            return _over(turn, replace(state, frame=None, tree=tree), Completed())
+            return _over(turn, replace(state, frame=None, tree=tree), Turning.ENDED, Completed())
         case Returned(frame=frame, value=value):
             tree = takedown.dismantle(turn, frame)
-            return _over(turn, replace(state, frame=None, tree=tree), Completed(value))
+            return _over(
+                turn, replace(state, frame=None, tree=tree), Turning.ENDED, Completed(value)
+            )
         case frame if moving(frame):
             return replace(state, frame=frame)
         case frame:
@@ -198,7 +268,7 @@ def _forward(turn: Turn, state: State, result: Result) -> State:
             state = replace(state, frame=stopped)
             if stopped != frame:
                 return state
-            return _over(turn, state, Escalated(takedown.open_items(turn, stopped)))
+            return _over(turn, state, Turning.STUCK, Escalated(takedown.open_items(turn, stopped)))
 
 
 def _abort(turn: Turn, state: State, frame: Frame, error: Failure) -> State:
@@ -206,7 +276,7 @@ def _abort(turn: Turn, state: State, frame: Frame, error: Failure) -> State:
     tree = takedown.dismantle(turn, frame)
     if state.deadline is not None and error.name != DEADLINE_EXCEEDED:
         turn.emit(StopTimer(SAGA, Timer.DEADLINE))
-    state = replace(state, phase=Phase.BACKWARD, frame=None, error=error)
+    state = enter(state, Turning.ABORTED, frame=None, error=error)
     return _backward(turn, state, tree)
 
 
@@ -221,18 +291,18 @@ def _backward(turn: Turn, state: State, tree: Undo) -> State:
     state = replace(state, tree=stopped)
     if stopped != tree:
         return state
-    return _over(turn, state, Escalated(backward.open_items(turn, stopped)))
+    return _over(turn, state, Turning.STUCK, Escalated(backward.open_items(turn, stopped)))
 
 
 def _compensated(turn: Turn, state: State) -> State:
     assert state.error is not None
     after, block = turn.definition.saga.when_compensated, turn.definition.epilogue
-    if after is None or block is None:
-        return _over(turn, state, Compensated(state.error))
+    if after is None or block is None or turn.written_off:
+        return _over(turn, state, Turning.UNDONE, Compensated(state.error))
     names = state.args
     if after.binder is not None:
         names = names.plus({after.binder: turn.caught(state.error)})
-    state = replace(state, phase=Phase.EPILOGUE)
+    state = enter(state, Turning.TOLD_NEXT)
     return _epilogue(turn, state, forward.run(turn, Seq(block, names, ())))
 
 
@@ -240,21 +310,25 @@ def _epilogue(turn: Turn, state: State, result: Result) -> State:
     """The outcome is settled; whatever happens in here cannot change it."""
     assert state.error is not None
     if isinstance(result, Done | Raised | Returned) or not moving(result):
-        return _over(turn, replace(state, frame=None), Compensated(state.error))
+        return _over(turn, replace(state, frame=None), Turning.TOLD, Compensated(state.error))
     return replace(state, frame=result)
 
 
-def _over(turn: Turn, state: State, outcome: SagaOutcome) -> State:
+def _over(turn: Turn, state: State, turning: Turning, outcome: SagaOutcome) -> State:
     if state.phase is Phase.FORWARD and state.deadline is not None:
         turn.emit(StopTimer(SAGA, Timer.DEADLINE))
+    written_off = tuple(turn.written_off)
+    if written_off or isinstance(outcome, Escalated):
+        still_open = outcome.steps if isinstance(outcome, Escalated) else ()
+        outcome = Escalated((*written_off, *still_open))
     turn.emit(Finished(outcome))
-    return replace(state, phase=Phase.OVER, outcome=outcome)
+    return enter(state, turning, outcome=outcome)
 
 
 def _request(turn: Turn, state: State, error: Failure) -> State:
     """Cancel or deadline: before the pivot it aborts, while it is uncertain it is held, after it
     (and while undoing) it is only told."""
-    if state.phase is not Phase.FORWARD:
+    if state.phase in (Phase.BACKWARD, Phase.EPILOGUE) or state.error is not None:
         if error.name == CANCELLED:
             turn.emit(Alert(error, "cancel has no effect: the saga is compensating already"))
         return state
@@ -276,6 +350,11 @@ def _receive(turn: Turn, state: State, event: EventReceived) -> State:
         return state
     state = replace(state, seen=state.seen | {event.id})
     event = replace(event, value=freeze(event.value))
+    return _offer(turn, state, event)
+
+
+def _offer(turn: Turn, state: State, event: EventReceived) -> State:
+    """Give an event to the first wait, in text order, whose `where` it meets; else keep it."""
     if state.phase is Phase.FORWARD and state.frame is not None:
         for leaf in waiting(state.frame):
             statement = turn.definition.statements[leaf.place.path]
@@ -286,7 +365,8 @@ def _receive(turn: Turn, state: State, event: EventReceived) -> State:
                 spoiled = leaves.Spoiled(event.at, leaf.place, error.failure)
                 result = forward.deliver(turn, state.frame, leaf.place, spoiled)
                 assert result is not None
-                return _forward(turn, state, result)
+                # This wait failed; the event is still there for the others.
+                return _offer(turn, _forward(turn, state, result), event)
             if taken:
                 result = forward.deliver(turn, state.frame, leaf.place, event)
                 assert result is not None
@@ -297,5 +377,5 @@ def _receive(turn: Turn, state: State, event: EventReceived) -> State:
 
 def _undo_completed(turn: Turn, state: State, error: Failure) -> State:
     turn.emit(AbortStarted(SAGA, error))
-    state = replace(state, phase=Phase.BACKWARD, error=error, outcome=None)
+    state = enter(state, Turning.REVOKED, error=error, outcome=None)
     return _backward(turn, state, state.tree)

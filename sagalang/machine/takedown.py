@@ -82,7 +82,7 @@ def open_items(turn: Turn, frame: Frame) -> tuple[OpenItem, ...]:
         case Par(branches=branches):
             inner: list[Frame] = [branch for branch in branches if not isinstance(branch, Done)]
         case Loop(active=active):
-            inner = [part for _, part in sorted(active, key=lambda pair: pair[0])]
+            inner = [part for _, part in active]
         case Try(tree=tree) if tree is not None:
             return backward.open_items(turn, tree)
         case Try(child=child) if child is not None:

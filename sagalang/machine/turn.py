@@ -42,6 +42,9 @@ class Turn:
     deadline: Ms | None
     inbox: list[EventReceived]
     """Events received and not consumed, in order of arrival."""
+    generations: dict[tuple[Place, str], int] = field(default_factory=dict)
+    """How often a person asked for a fresh key: by place, and what the key is for."""
+    written_off: list[OpenItem] = field(default_factory=list)
     abort: Failure | None = None
     """Set when a held cancel or deadline is to be carried out."""
     commands: list[Command] = field(default_factory=list)
@@ -50,7 +53,14 @@ class Turn:
         self.commands.append(command)
 
     def key(self, place: Place, purpose: str = keys.STEP) -> str:
-        return keys.key(self.definition.saga.name, self.saga_id, place.path, place.loops, purpose)
+        generation = self.generations.get((place, purpose), 0) if self.generations else 0
+        return keys.key(
+            self.definition.saga.name, self.saga_id, place.path, place.loops, purpose, generation
+        )
+
+    def renew(self, place: Place, purpose: str = keys.STEP) -> None:
+        """A fresh key from now on: the last call under the old one certainly did nothing."""
+        self.generations[place, purpose] = self.generations.get((place, purpose), 0) + 1
 
     def scope(
         self,

@@ -191,7 +191,22 @@ class EscalationRaised(Entry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement(Entry):
+    """A person settles what was open. `how`: `retry`, `done`, `not done`. `by` and `why` are that
+    person's words. `value`: what a step that was done by hand gave."""
+
+    place: Place
+    purpose: Purpose
+    how: str
+    by: str
+    why: str
+    value: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EscalationSettled(Entry):
+    """What was escalated is open no more; after a `Settlement`, or by itself."""
+
     place: Place
     purpose: Purpose
 

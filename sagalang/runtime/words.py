@@ -63,6 +63,12 @@ def waiting(entry: j.Waiting) -> str:
     return _AGAIN.get(entry.reason, f"{entry.reason}, {{}}").format(duration(entry.delay))
 
 
+def settlement(entry: j.Settlement) -> str:
+    """What a person said of an open item, and why."""
+    who = printable(entry.by) or "somebody"
+    return f"{who} settles it: {entry.how}" + (f" ({printable(entry.why)})" if entry.why else "")
+
+
 def queued(entry: j.Queued) -> str:
     if entry.until is None:
         return "too many calls under way; waits for its turn"
