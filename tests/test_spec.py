@@ -19,9 +19,13 @@ from sagalang.diagnostics import CODES
 from sagalang.diagnostics.render import full
 from sagalang.scenario import Stage, run
 from sagalang.scenario.told import diagnostics
+from sagalang.verify import told
+from sagalang.verify.verify import verify
 from sagalang.workspace import load_text
 
 PAGES = sorted(Path(__file__).parent.joinpath("spec").glob("*.md"))
+VERIFIED = "11-verification"
+"""The page whose sagas are explored, too."""
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
@@ -74,6 +78,8 @@ def render(case: Case) -> str:
         stage = Stage(loaded.program)
         for scenario in loaded.program.scenarios:
             found += diagnostics(run(loaded.program, scenario, stage=stage))
+        for saga in loaded.program.sagas if case.page.stem == VERIFIED else ():
+            found += told.diagnostics(verify(loaded.program, saga))
     return "\n\n".join(full(d, loaded.sources) for d in found)
 
 
@@ -103,6 +109,7 @@ NOT_IN_SPEC = {
     "internal-error": "only a bug of ours gives it",
     "unreadable-file": "needs a file system; tests/unit/test_load.py has it",
     "too-many-participants": "belongs to choreography, which is reserved",
+    "promise-broken": "only a service that lies leads there; tests/verify plants them",
     "retry-exceeds-deadline": "given by the graph's analysis; see tests/unit/test_graph.py",
 }
 

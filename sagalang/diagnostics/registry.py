@@ -86,6 +86,9 @@ CODES: Final[tuple[Code, ...]] = (
     Code("SG502", "impossible-expectation", _E, "an expectation that can never hold"),
     Code("SG503", "expectation-not-met", _E, "a scenario that ended otherwise than expected"),
     Code("SG504", "no-verdict", _E, "a scenario that cannot be judged"),
+    # 6 verification
+    Code("SG601", "effect-left", _E, "a failure after which an effect stays"),
+    Code("SG602", "promise-broken", _E, "a failure that breaks what the language promises"),
     # 7 limits of a target
     Code("SG701", "not-compilable", _E, "something that does not compile to Python yet"),
     # 9 internal and I/O

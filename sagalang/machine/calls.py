@@ -7,13 +7,13 @@ still time and budget for it is decided beside it. Times are ms since the Unix e
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum
 from typing import Any, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from sagalang.machine import backoff
+from sagalang.machine.frozen import Choice
 from sagalang.machine.outcomes import Failure, NotSent, Ok, Outcome, Rejected, Unknown
 from sagalang.model.errors import CIRCUIT_OPEN, NOT_SENT, OWN_REFUSALS, UNAVAILABLE
 from sagalang.model.program import DEFAULT_TIMEOUT, Ms, Operation, Policy, Retry
@@ -76,7 +76,7 @@ def endless(retry: Retry | None) -> bool:
     return retry is not None and retry.retries is None
 
 
-class Phase(Enum):
+class Phase(Choice):
     NEW = "new"
     ATTEMPTING = "attempting"
     SLEEPING = "sleeping"
@@ -177,7 +177,7 @@ Step = tuple[CallState, tuple[CallCommand, ...]]
 # --- The table ---------------------------------------------------------------------------------
 
 
-class Kind(Enum):
+class Kind(Choice):
     OK = "ok"
     REJECTED = "rejected"
     NOT_SENT = "not sent"
@@ -187,7 +187,7 @@ class Kind(Enum):
     MISMATCH = "mismatch"
 
 
-class Standing(Enum):
+class Standing(Choice):
     """What repeating would mean."""
 
     CLEAR = "nothing can have happened"
@@ -196,7 +196,7 @@ class Standing(Enum):
     STUCK = "it may have happened, and nobody can tell"
 
 
-class Action(Enum):
+class Action(Choice):
     FINISH = "finish"
     REPEAT = "repeat"
     ASK = "ask"

@@ -6,11 +6,11 @@ events that carry values of the saga (arguments, results) have them in fields of
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import Any
 
 from msgspec import Struct
 
+from sagalang.machine.frozen import Choice
 from sagalang.machine.outcomes import Failure, Outcome
 from sagalang.model.program import Ms, Policy
 
@@ -31,7 +31,7 @@ SAGA = Place("")
 """The saga itself: its deadline."""
 
 
-class Purpose(Enum):
+class Purpose(Choice):
     STEP = "step"
     POLL = "poll"
     """One question of a `poll`."""
@@ -40,7 +40,7 @@ class Purpose(Enum):
     COMPENSATE = "compensate"
 
 
-class Timer(Enum):
+class Timer(Choice):
     DEADLINE = "deadline"
     SLEEP = "sleep"
     WAIT = "wait"
@@ -131,7 +131,7 @@ class UndoRequested(Struct, frozen=True, gc=False):
     error: Failure
 
 
-class How(Enum):
+class How(Choice):
     """How a person settles an open item."""
 
     RETRY = "retry"

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from enum import Enum
 from typing import Any
+
+
+class Choice(Enum):
+    """An enum whose members hash in C, for states are hashed by the million: there is one object
+    for each of them, so their identity will do."""
+
+    __hash__ = object.__hash__
 
 
 class FrozenMap(Mapping[str, Any]):

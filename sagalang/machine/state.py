@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum
 from typing import Any, Final
 
 from msgspec import Struct
@@ -11,14 +10,14 @@ from msgspec.structs import replace
 
 from sagalang.machine.events import EventReceived, OpenItem, Place, SagaOutcome
 from sagalang.machine.frames import Frame
-from sagalang.machine.frozen import FrozenMap
+from sagalang.machine.frozen import Choice, FrozenMap
 from sagalang.machine.outcomes import Failure
 from sagalang.machine.turn import Pivot
 from sagalang.machine.undo import NOTHING, Undo
 from sagalang.model.program import Ms
 
 
-class Phase(Enum):
+class Phase(Choice):
     FORWARD = "forward"
     BACKWARD = "backward"
     """Awaiting what is in flight, then undoing."""
@@ -27,7 +26,7 @@ class Phase(Enum):
     OVER = "over"
 
 
-class Turning(Enum):
+class Turning(Choice):
     """What makes a saga enter another phase."""
 
     ENDED = "its body ended (completed)"

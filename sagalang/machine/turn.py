@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any, Final
 
 from sagalang.machine import keys
 from sagalang.machine.definition import Definition
 from sagalang.machine.evaluate import Scope, evaluate
 from sagalang.machine.events import Command, EventReceived, OpenItem, Place, ProbeCall, Purpose
-from sagalang.machine.frozen import FrozenMap
+from sagalang.machine.frozen import Choice, FrozenMap
 from sagalang.machine.outcomes import Failure
 from sagalang.model import program as p
 from sagalang.model.program import Ms
@@ -23,7 +22,7 @@ from sagalang.model.types import STRING, InlineRecord, RecordRef
 _NAMED: Final = InlineRecord((("name", STRING, "name"),))
 
 
-class Pivot(Enum):
+class Pivot(Choice):
     AHEAD = "ahead"
     """Not reached, or it certainly did not happen."""
     HELD = "held"

@@ -7,19 +7,18 @@ cannot be undone stays in the tree and so holds back exactly what depends on it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from enum import Enum
 from typing import Any, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from sagalang.machine.events import Place, Purpose
-from sagalang.machine.frozen import FrozenMap
+from sagalang.machine.frozen import Choice, FrozenMap
 from sagalang.machine.outcomes import Failure, Outcome
 from sagalang.model.program import Ms
 
 
-class Status(Enum):
+class Status(Choice):
     SETTLING = "settling"
     """The step itself is still in flight; whether anything is owed is not known yet."""
     OWED = "owed"
@@ -31,7 +30,7 @@ class Status(Enum):
     """A person must settle it."""
 
 
-class Fate(Enum):
+class Fate(Choice):
     """What happens to a step that may have to be undone."""
 
     OWES = "it happened, or may have"

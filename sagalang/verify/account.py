@@ -12,27 +12,11 @@ from sagalang.verify.model import Breach, Id, Model
 from sagalang.verify.service import Belief, Unit, threatens
 from sagalang.verify.verify import Found
 
-CODES = {
-    "left": "effect-left",
-    "forgotten": "effect-left",
-    "done-twice": "effect-twice",
-    "undone-before-done": "effect-missing",
-    "not-done": "effect-missing",
-    "abort-after-pivot": "undone-wrongly",
-    "compensation-after-pivot": "undone-wrongly",
-    "compensation-before-fault": "undone-wrongly",
-    "out-of-order": "undone-wrongly",
-    "stuck": "never-ends",
-    "endless": "never-ends",
-    "ended-with-calls-in-flight": "never-ends",
-}
-"""By rule: the name of the diagnostic."""
-
 
 @dataclass(frozen=True)
 class Account:
-    """`at`: where the missing promise would stand. `promise`: the word, and `advice` the sentence
-    that tells to write it."""
+    """`name`: of the diagnostic. `at`: where the missing promise would stand. `promise`: the word;
+    `advice`: the sentence that says to write it."""
 
     name: str
     sentence: str
@@ -60,9 +44,13 @@ def account(found: Found) -> Account:
     sentence = _sentence(found, label)
     span = None if step is None else step.span
     if step is None:
-        return Account(CODES[breach.rule], sentence, None, None, "", _report(breach))
+        return Account(_code(breach), sentence, None, None, "", _report(breach))
     at, promise, advice = _missing(model, step, breach)
-    return Account(CODES[breach.rule], sentence, span, at, promise, advice)
+    return Account(_code(breach), sentence, span, at, promise, advice)
+
+
+def _code(breach: Breach) -> str:
+    return "effect-left" if breach.rule in ("left", "forgotten") else "promise-broken"
 
 
 def _step(model: Model, id_: Id | None) -> p.Step | None:

@@ -33,7 +33,8 @@ INTERRUPTION: Final = "i"
 
 class Happening(Struct, frozen=True, gc=False):
     """One thing that went on in a call. `what`: `ok`, `rejects`, `not sent`, `request lost`,
-    `answer lost`, `late`, `duplicated`, `strange answer`, `yes`, `no`, `no answer`, `late lands`,
+    `answer lost`, `late`, `duplicated`, `strange answer`
+    (it happened), `strange refusal` (it did not), `yes`, `no`, `no answer`, `late lands`,
     `key expires`, `time is up`, `interrupted`, `crash`."""
 
     what: str
@@ -50,6 +51,7 @@ FAULTS: Final = frozenset(
         "late",
         "duplicated",
         "strange answer",
+        "strange refusal",
         "no answer",
         "key expires",
         "time is up",
@@ -73,6 +75,10 @@ class Kind(Struct, frozen=True, gc=False):
     """Whether the saga's deadline, or a total, may cut it short."""
     faults: frozenset[str]
     """Which faults may happen."""
+    refusals: tuple[str, ...] = (NOT_SENT,)
+    """The names of what is not sent: one, and those that a handler tells apart."""
+    silences: tuple[str, ...] = (TIMEOUT,)
+    """The names of what goes unanswered, likewise."""
 
     @property
     def like(self) -> tuple[Any, ...]:
@@ -88,6 +94,8 @@ class Kind(Struct, frozen=True, gc=False):
             undone,
             self.limited,
             self.faults,
+            self.refusals,
+            self.silences,
         )
 
 
@@ -184,7 +192,7 @@ class _Course:
         match command:
             case None:
                 yield None, 0, self._step(local, calls.Begin(), self._machine(unit))
-                if self.kind.limited:
+                if self.kind.limited and "time is up" in self.kind.faults:
                     gone = self._step(local, calls.Begin(), self.over)
                     yield Happening("time is up"), 1, gone
             case calls.Attempt():
@@ -285,9 +293,13 @@ class _Course:
                     error = rejection.error
                     yield Happening("rejects", error), Rejected(Failure(error)), refused
         if "not sent" in faults:
-            yield Happening("not sent"), NotSent(Failure(NOT_SENT)), unit
+            for name in kind.refusals:
+                told = "" if name == NOT_SENT else name
+                yield Happening("not sent", told), NotSent(Failure(name)), unit
         if "request lost" in faults:
-            yield Happening("request lost"), nobody_knows, unit
+            for name in kind.silences:
+                told = "" if name == TIMEOUT else name
+                yield Happening("request lost", told), Unknown(Failure(name)), unit
         if kind.operation.is_query:
             if "strange answer" in faults:
                 yield Happening("strange answer"), strange, unit
@@ -300,7 +312,9 @@ class _Course:
             twice, _ = self._arrive(replace(local, unit=after))
             yield Happening("duplicated"), ok, twice
         if "strange answer" in faults:
-            yield Happening("strange answer"), strange, after
+            for end in dict.fromkeys((after, unit)):
+                what = "strange answer" if end is after else "strange refusal"
+                yield Happening(what), strange, end
 
     def _once(self, unit: Unit) -> bool:
         """Whether the service promises that two copies have the effect of one. Where it does not,

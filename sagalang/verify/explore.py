@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from sagalang.machine import events as m
 from sagalang.machine.saga import Phase, open_items
 from sagalang.verify.model import Breach, Edge, Model, Successor, World
+from sagalang.verify.symmetry import symmetry
 
 MAX_STATES = 1_000_000
 
@@ -66,7 +67,9 @@ def explore(model: Model, bounds: Bounds | None = None, watch: Watch | None = No
     """Everything that may happen to the model's saga. `watch` hears of the number of worlds."""
     bounds = bounds or Bounds()
     found = Exploration(model)
+    alike = symmetry(model)
     worlds: dict[World, int] = {}
+    """Where parts are alike: by what all that differ by an exchange of them have in common."""
     back: list[tuple[int, Edge | None, int]] = []
     """By number: where it came from, by what, with how many faults in all."""
     queue: list[tuple[int, int, int]] = []
@@ -92,19 +95,21 @@ def explore(model: Model, bounds: Bounds | None = None, watch: Watch | None = No
             found.beyond_faults = True
             return
         _errors(found, origin, edge, total, path)
-        number = worlds.get(world)
+        key = world if alike is None else alike.canonical(world)
+        number = worlds.get(key)
         if number is not None:
             if origin >= 0:
                 before[number].append(origin)
             if total < back[number][2] and number not in done:
                 back[number] = (origin, edge, total)
+                by_number[number] = world
                 heapq.heappush(queue, (total, length + 1, number))
         else:
             if len(by_number) >= bounds.states:
                 found.complete = False
                 return
             number = len(by_number)
-            worlds[world] = number
+            worlds[key] = number
             by_number.append(world)
             back.append((origin, edge, total))
             before.append([origin] if origin >= 0 else [])
@@ -140,6 +145,10 @@ def explore(model: Model, bounds: Bounds | None = None, watch: Watch | None = No
         if not moved:
             found.stuck.append(path(number))
     found.worlds = len(by_number)
+    if alike is not None:
+        found.reached = alike.mirrored(found.reached, model.saga)
+        kinds = {alike.kind(items): items for items in reversed(found.escalations)}
+        found.escalations = {k: v for k, v in found.escalations.items() if k in kinds.values()}
     if found.complete and not found.beyond_faults:
         _find_endless(found, before, ends, len(by_number), path)
     return found

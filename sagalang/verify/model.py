@@ -14,17 +14,26 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sagalang.graph.structure import blocks_of
 from sagalang.machine import calls
 from sagalang.machine import events as m
 from sagalang.machine.definition import Definition, define
-from sagalang.machine.frames import waiting
+from sagalang.machine.frames import Loop, Par, PollLeaf, Seq, Try, waiting
+from sagalang.machine.frames import trees as in_frames
 from sagalang.machine.frozen import EMPTY, FrozenMap
 from sagalang.machine.outcomes import Failure, NotSent, Ok, Outcome, Rejected, Unknown
 from sagalang.machine.saga import Phase, State, advance, start
 from sagalang.machine.turn import Pivot, needs_result
-from sagalang.machine.undo import Entry, Status, Undo
+from sagalang.machine.undo import Entry, Status, Undo, entries
 from sagalang.model import program as p
-from sagalang.model.errors import CANCELLED, NOT_SENT
+from sagalang.model.errors import (
+    CANCELLED,
+    CONTRACT_MISMATCH,
+    NOT_SENT,
+    NOT_SENT_ERRORS,
+    TIMEOUT,
+    UNKNOWN_ERRORS,
+)
 from sagalang.model.types import Null, RecordRef
 from sagalang.verify import call as one
 from sagalang.verify.order import follows
@@ -60,6 +69,10 @@ class Branch(Struct, frozen=True, gc=False):
 
 _SOME_ERROR: Final = Failure("")
 """Which error a saga is being undone for makes no difference to how."""
+
+
+Courses = dict[Any, tuple[one.Result, ...]]
+"""What calls come to, by what decides it: may be shared by all models with the same options."""
 
 
 class World(Struct, frozen=True, gc=False):
@@ -151,6 +164,7 @@ class Model:
         options: Options | None = None,
         rules: Rules | None = None,
         interfaces: dict[str, Interface] | None = None,
+        courses: Courses | None = None,
     ) -> None:
         self.program, self.saga = program, saga
         self.options, self.rules = options or Options(), rules or Rules()
@@ -162,9 +176,10 @@ class Model:
         self._results: dict[Any, tuple[one.Result, ...]] = {}
         self._names: dict[Path, str] = {(): saga}
         self._resolving: dict[tuple[str, str], bool] = {}
-        self._courses: dict[Any, tuple[one.Result, ...]] = {}
+        self._courses: Courses = {} if courses is None else courses
         self.handled = frozenset(_handled(program))
         self._waits = _waits(program, saga)
+        self._polls = any(_polls(found.body) for found in program.sagas.values())
         self._iterations: dict[tuple[Path, Loops], int] = {}
         """Iterations, in the order in which they first began: in a sequential loop one begins
         only after the one before it, in every world."""
@@ -318,7 +333,7 @@ class Model:
             fields = self.program.errors[name].fields
             value = Symbol(f"{name}({flight.place})", RecordRef(name)) if fields else None
             return Failure(name, value)
-        return Failure(name if name in self.handled else NOT_SENT)
+        return Failure(name)
 
     def _kind(self, flight: Flight, operation: p.Operation) -> one.Kind:
         definition = self.definition(flight.path)
@@ -345,7 +360,18 @@ class Model:
         if undoing is not None and not self.allows("failing compensation"):
             faults = frozenset()
         limited = flight.limited or config.total is not None
-        return one.Kind(operation, config, undoing, limited, faults)
+        return one.Kind(
+            operation,
+            config,
+            undoing,
+            limited,
+            faults,
+            self._named_in_handlers(NOT_SENT, NOT_SENT_ERRORS),
+            self._named_in_handlers(TIMEOUT, UNKNOWN_ERRORS - {CONTRACT_MISMATCH}),
+        )
+
+    def _named_in_handlers(self, usual: str, names: frozenset[str]) -> tuple[str, ...]:
+        return (usual, *sorted((names & self.handled) - {usual}))
 
     def _operation(self, flight: Flight) -> p.Operation:
         statement = self.definition(flight.path).statements[flight.place.path]
@@ -371,16 +397,27 @@ class Model:
             yield from self._advance(after, edge, 0 if fault is None else 1, path, event)
             return
         # By now a call that went unanswered has landed, or never will.
-        unit = self._unit(world, path, place)
-        assert unit is not None
         step = self.definition(path).statements[place.path]
         assert isinstance(step, p.Step)
-        landed = self.rules.request(
-            self.program.operation(step.call), replace(unit, late=False), keyed=True
-        )[0]
-        for final in dict.fromkeys((replace(unit, late=False), landed if unit.late else unit)):
-            gone = _with_unit(after, (path, place), replace(final, late=False))
-            yield from self._advance(gone, edge, 0, path, event)
+        now = self.program.operation(step.call).promises.lands_within or 0
+        for gone in self._landed(after, path, now):
+            yield from self._advance(gone, edge, 0, path, m.TimerFired(now, place, what))
+
+    def _landed(self, world: World, path: Path, now: p.Ms) -> list[World]:
+        """Every way in which late calls that can land up to now have landed, or were lost."""
+        found = [world]
+        for id_, unit in world.units:
+            if id_[0] != path or not unit.late:
+                continue
+            command = self._command(id_)
+            lands = command.promises.lands_within
+            if lands is None or lands > now:
+                continue
+            lost = replace(unit, late=False)
+            landed = self.rules.request(command, lost, keyed=True)[0]
+            ends = dict.fromkeys((lost, landed))
+            found = [_with_unit(one_, id_, end) for one_ in found for end in ends]
+        return found
 
     def _events(self, world: World) -> Iterator[Successor]:
         if not self.allows("event"):
@@ -533,6 +570,8 @@ class Model:
 
     def _normal_saga(self, path: Path, state: State) -> State:
         if state.phase is Phase.FORWARD:
+            if self._polls and state.frame is not None:
+                return replace(state, frame=_first_question(state.frame))
             return state
         changes: dict[str, Any] = {"inbox": (), "seen": frozenset(), "deadline": None}
         if state.phase is Phase.BACKWARD:
@@ -590,8 +629,13 @@ class Model:
                     world = replace(world, sagas=(*world.sagas, (inner, state)))
                     queue += [(inner, c) for c in more]
                 case m.CancelChild(place):
-                    if _branch_at(world, path, place) is not None:
-                        world = _branch_with(world, path, place, interrupted=True)
+                    child = self.definition(path).statements[place.path]
+                    assert isinstance(child, p.ChildStep)
+                    if child.saga in self.interfaces:
+                        # One that had ended escalated goes on, to be undone.
+                        branch = Branch(path, place, child.saga, interrupted=True)
+                        others = [b for b in world.branches if (b.path, b.place) != (path, place)]
+                        world = replace(world, branches=(*others, branch))
                         continue
                     inner = (*path, place)
                     event: m.Event = m.CancelRequested(0)
@@ -707,13 +751,10 @@ class Model:
         """Outside of the rules on effects: `best effort`, and `compensate none`."""
         path, place = id_
         statement = self.definition(path).statements[place.path]
-        return not isinstance(statement, p.Step) or statement.best_effort
-
-    def _uncompensated(self, id_: Id) -> bool:
-        path, place = id_
-        statement = self.definition(path).statements[place.path]
-        return isinstance(statement, p.Step) and isinstance(
-            statement.compensation, p.NoCompensation
+        return (
+            not isinstance(statement, p.Step)
+            or statement.best_effort
+            or isinstance(statement.compensation, p.NoCompensation)
         )
 
     def _broken(self, world: World) -> list[Breach]:
@@ -746,9 +787,7 @@ class Model:
                     if not isinstance(outcome, m.Escalated):
                         found.append(Breach("forgotten", id_))
                 case Belief.UNKNOWN | Belief.DONE if isinstance(outcome, m.Compensated):
-                    if not self._uncompensated(id_) and (
-                        unit.effects or late or unit.belief is Belief.UNKNOWN
-                    ):
+                    if unit.effects or late or unit.belief is Belief.UNKNOWN:
                         found.append(Breach("left", id_, "late" if late else ""))
                 case Belief.UNKNOWN if isinstance(outcome, m.Completed):
                     found.append(Breach("forgotten", id_))
@@ -779,21 +818,6 @@ def _with_unit(world: World, id_: Id, unit: Unit) -> World:
     return replace(world, units=(*units, (id_, unit)))
 
 
-def _branch_at(world: World, path: Path, place: m.Place) -> Branch | None:
-    for branch in world.branches:
-        if (branch.path, branch.place) == (path, place):
-            return branch
-    return None
-
-
-def _branch_with(world: World, path: Path, place: m.Place, *, interrupted: bool) -> World:
-    branches = tuple(
-        replace(b, interrupted=interrupted) if (b.path, b.place) == (path, place) else b
-        for b in world.branches
-    )
-    return replace(world, branches=branches)
-
-
 def _interrupted(world: World, path: Path, place: m.Place, purpose: m.Purpose) -> World:
     flights = tuple(
         replace(f, variant=f.variant + one.INTERRUPTION)
@@ -805,13 +829,31 @@ def _interrupted(world: World, path: Path, place: m.Place, purpose: m.Purpose) -
     return replace(world, flights=flights)
 
 
-def _undoing_child(state: State, place: m.Place) -> bool:
-    from sagalang.machine.undo import Status, entries
+def _polls(block: p.Block) -> bool:
+    return any(
+        isinstance(statement, p.Poll) or any(map(_polls, blocks_of(statement)))
+        for statement in block.statements
+    )
 
+
+def _first_question(frame: Any) -> Any:
+    """The same frame, whatever the number of times that its polls have asked."""
+    match frame:
+        case PollLeaf():
+            return replace(frame, number=1)
+        case Seq(child=child) | Try(child=child) if child is not None:
+            return replace(frame, child=_first_question(child))
+        case Par(branches=branches):
+            return replace(frame, branches=tuple(map(_first_question, branches)))
+        case Loop(active=active):
+            return replace(frame, active=tuple((i, _first_question(f)) for i, f in active))
+        case _:
+            return frame
+
+
+def _undoing_child(state: State, place: m.Place) -> bool:
     trees = [state.tree]
     if state.frame is not None:
-        from sagalang.machine.frames import trees as in_frames
-
         trees += in_frames(state.frame)
     return any(
         entry.place == place and entry.status is Status.RUNNING
@@ -869,8 +911,6 @@ def _bound(statement: p.Statement, place: m.Place) -> str:
 
 
 def _handled(program: p.Program) -> Iterator[str]:
-    from sagalang.graph.structure import blocks_of
-
     def visit(block: p.Block) -> Iterator[str]:
         for statement in block.statements:
             if isinstance(statement, p.Attempt):
@@ -885,8 +925,6 @@ def _handled(program: p.Program) -> Iterator[str]:
 
 def _waits(program: p.Program, saga: str) -> dict[str, int]:
     """How many events of each kind are worth sending: one for each wait, one more to be refused."""
-    from sagalang.graph.structure import blocks_of
-
     found: dict[str, int] = {}
 
     def visit(block: p.Block, times: int) -> None:

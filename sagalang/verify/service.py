@@ -7,15 +7,15 @@ the rules below. They are a value (`Rules`), so that a test can plant a service 
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sagalang.machine.frozen import Choice
 from sagalang.model.program import Operation
 
 
-class Memory(Enum):
+class Memory(Choice):
     """What the service keeps under the step's idempotency key."""
 
     NOTHING = "nothing"
@@ -23,7 +23,7 @@ class Memory(Enum):
     REFUSED = "refused"
 
 
-class Belief(Enum):
+class Belief(Choice):
     """What the orchestrator holds to be true of the step."""
 
     OPEN = "in flight"
@@ -51,7 +51,7 @@ class Unit(Struct, frozen=True, gc=False):
     sealed: bool = False
 
 
-class Reply(Enum):
+class Reply(Choice):
     OK = "ok"
     REFUSED = "refused"
     """The answer that is kept under the key."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from sagalang.machine import events as m
 from sagalang.machine.outcomes import NotSent, Ok, Outcome, Rejected, Unknown
+from sagalang.model.errors import CANCELLED
 from sagalang.runtime import journal as j
 from sagalang.verify.call import FAULTS, Happening
 from sagalang.verify.explore import Path
@@ -25,6 +26,7 @@ _MARKS = {
     "late": "the request is held up; it may still arrive",
     "duplicated": "the request arrives twice",
     "strange answer": "it happened, but the answer is not one the contract knows",
+    "strange refusal": "it did not happen, and the answer is not one the contract knows",
     "no answer": "the question is not answered",
     "key expires": "the service forgets the key",
     "time is up": "there is no time left for another attempt",
@@ -173,6 +175,7 @@ _KINDS = {
     "late": ("unknown", "Timeout"),
     "duplicated": ("ok", None),
     "strange answer": ("unknown", "ContractMismatch"),
+    "strange refusal": ("unknown", "ContractMismatch"),
 }
 
 
@@ -256,6 +259,15 @@ def _finished(outcome: m.SagaOutcome) -> tuple[str, str | None]:
             return "escalated", None
 
 
+def _consequence(edge: Edge) -> bool:
+    """Whether the other branches only did what they had to."""
+    match edge.outcome:
+        case m.Compensated(error):
+            return error.name == CANCELLED or edge.purpose is m.Purpose.COMPENSATE
+        case outcome:
+            return isinstance(outcome, m.Completed)
+
+
 def faults(path: Path) -> tuple[str, ...]:
     """The faults on the way, in words, in order."""
     found = []
@@ -278,7 +290,7 @@ def faults(path: Path) -> tuple[str, ...]:
                 found.append(f"{edge.place} is still being retried after its time")
             case "timer" if edge.label == "wait":
                 found.append(f"{edge.place}: nothing comes in time")
-            case "branch" if not isinstance(edge.outcome, m.Completed):
+            case "branch" if not _consequence(edge):
                 found.append(f"another branch: {_ended(edge.outcome)}")
             case _:
                 pass

@@ -12,7 +12,7 @@ from sagalang.model import program as p
 from sagalang.model.errors import CANCELLED, DEADLINE_EXCEEDED
 from sagalang.verify import modular
 from sagalang.verify.explore import Bounds, Exploration, Path, Watch, explore
-from sagalang.verify.model import Breach, Interface, Model, Options
+from sagalang.verify.model import Breach, Courses, Interface, Model, Options
 from sagalang.verify.service import Rules
 
 CONFIRM_STATES = 50_000
@@ -90,6 +90,7 @@ def _branch_by_branch(
     watch: Watch | None,
 ) -> list[Exploration]:
     known: dict[p.Block, Interface] = {}
+    courses: Courses = {}
     side: list[Exploration] = []
 
     def interface(part: modular.Part) -> Interface:
@@ -110,7 +111,7 @@ def _branch_by_branch(
         for variant in modular.variants(one.sagas[saga].body):
             faces = {part.name: interface(part) for part in variant.parts}
             body = modular.of_body(one, saga, variant.body)
-            model = Model(body, saga, args, settings.options, settings.rules, faces)
+            model = Model(body, saga, args, settings.options, settings.rules, faces, courses)
             made.append(explore(model, settings.bounds, watch))
         return made
 

@@ -165,6 +165,8 @@ NOT_IN_REACH = {
     "too-many-participants": "belongs to choreography, which is reserved",
     "expectation-not-met": "told by `saga test`",
     "no-verdict": "told by `saga test`",
+    "effect-left": "told by `saga verify`",
+    "promise-broken": "told by `saga verify`",
 }
 IN_TWO_PLACES: list[tuple[str, tuple[tuple[str, str], ...]]] = [
     (

@@ -64,6 +64,15 @@ FAULTS: list[list[PlannedFault]] = [
     [PlannedFault("arrives late", "Payment.authorize", after=0)],
     [PlannedFault("arrives late", "Payment.authorize", after=10**9)],
     [PlannedFault("duplicated", "Shipping.book", remaining=None)],
+    [PlannedFault("is not sent", "Payment.authorize", remaining=2)],
+    [
+        PlannedFault("answers nonsense", "Payment.authorize"),
+        PlannedFault("is not sent", "Books.note"),
+    ],
+    [
+        PlannedFault("answers nonsense", "Shipping.find"),
+        PlannedFault("answers nonsense", "Payment.release"),
+    ],
 ]
 
 
