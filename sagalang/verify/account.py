@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from sagalang.machine import events as m
 from sagalang.model import program as p
 from sagalang.text import Span
-from sagalang.verify.model import Breach, Id, Model
+from sagalang.verify.model import Model
 from sagalang.verify.service import Belief, Unit, threatens
 from sagalang.verify.verify import Found
+from sagalang.verify.world import Breach, Id
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 from sagalang.machine import events as m
 from sagalang.machine.saga import Phase, open_items
-from sagalang.verify.model import Breach, Edge, Model, Successor, World
+from sagalang.verify.model import Model
 from sagalang.verify.symmetry import symmetry
+from sagalang.verify.world import Breach, Edge, Successor, World
 
 MAX_STATES = 1_000_000
 

@@ -96,8 +96,10 @@ def undo(operation: Operation, unit: Unit) -> Arrived:
     if unit.effects == 0 and not promises.absent_ok:
         return unit, Reply.STRANGE
     fenced = unit.fenced or promises.fences_late
-    after = replace(unit, effects=0, fenced=fenced, undo_kept=promises.keyed, undone=True)
-    return after, Reply.OK
+    kept = promises.keyed and not promises.idempotent
+    # Whether it happened is told to nobody but a probe.
+    undone = operation.probe is not None
+    return replace(unit, effects=0, fenced=fenced, undo_kept=kept, undone=undone), Reply.OK
 
 
 class Rules(Struct, frozen=True):

@@ -12,9 +12,10 @@ from sagalang.model.errors import CANCELLED
 from sagalang.runtime import journal as j
 from sagalang.verify.call import FAULTS, Happening
 from sagalang.verify.explore import Path
-from sagalang.verify.model import Edge, Model
-from sagalang.verify.model import Path as SagaPath
+from sagalang.verify.model import Model
 from sagalang.verify.values import Question
+from sagalang.verify.world import Edge
+from sagalang.verify.world import Path as SagaPath
 
 FAULT = "⚡ "
 

@@ -12,8 +12,9 @@ from sagalang.model import program as p
 from sagalang.model.errors import CANCELLED, DEADLINE_EXCEEDED
 from sagalang.verify import modular
 from sagalang.verify.explore import Bounds, Exploration, Path, Watch, explore
-from sagalang.verify.model import Breach, Courses, Interface, Model, Options
+from sagalang.verify.model import Model
 from sagalang.verify.service import Rules
+from sagalang.verify.world import Breach, Courses, Interface, Options
 
 CONFIRM_STATES = 50_000
 """So many worlds of the whole are searched to confirm a breach that was found branch by branch."""
