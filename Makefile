@@ -53,6 +53,7 @@ bench: $(DEV) ## the benchmarks, each with its peer and the ratio
 	$(BIN)/python benchmarks/front_end.py
 	$(BIN)/python benchmarks/policies.py
 	$(BIN)/python benchmarks/idempotency.py
+	$(BIN)/python benchmarks/verify.py
 
 servers: $(DEV) ## what the tests of PostgreSQL and Redis stores need; without it they are skipped
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[servers]'

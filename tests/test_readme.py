@@ -52,7 +52,7 @@ def test_readme_shows_real_output(request: pytest.FixtureRequest, tmp_path: Path
     (tmp_path / "order.saga").write_text(without, "utf-8")
     text = README.read_text("utf-8")
     blocks = list(SHOWN.finditer(text))
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for block in reversed(blocks):
         folder = tmp_path if " order.saga" in block.group(1) else ROOT
         real = indented(output(block.group(1), folder))

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from sagalang.diagnostics import Diagnostic
+from sagalang.interpret.run import Send
 from sagalang.machine.evaluate import Build, Scope, evaluate
 from sagalang.model import program as p
 from sagalang.model import scenarios
 from sagalang.model.types import RecordRef
+from sagalang.runtime.fault_script import Script, ScriptError, check, read_script
+from sagalang.runtime.fault_script import event_value as scripted_event
 from sagalang.runtime.values import Values, decode_input
 from sagalang.text import Source
 from sagalang.workspace import Loaded
@@ -193,6 +196,25 @@ def read_sends(loaded: Loaded, texts: Sequence[str]) -> list[p.Send]:
         written, problems = parse_send(source)
         made.append(_typed(loaded, source, problems, written, scenarios.send))
     return made
+
+
+def read_fault_script(loaded: Loaded, path: str, values: Values) -> Script:
+    """The script of `--faults`, checked against the program. Raises InputProblem."""
+    from sagalang.workspace.load import Unreadable, read_text
+
+    try:
+        script = read_script(read_text(path))
+        check(script, loaded.program, values)
+    except Unreadable as error:
+        raise InputProblem(f"cannot read the faults {path}: {error}") from None
+    except ScriptError as error:
+        raise InputProblem(f"{path}: {error}", error.advice) from None
+    return script
+
+
+def scripted_sends(script: Script, values: Values) -> list[Send]:
+    """The events of a script that was checked."""
+    return [Send(e.event, scripted_event(values, e), e.after) for e in script.events]
 
 
 def _typed(

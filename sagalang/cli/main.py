@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "test": "Run the scenarios of .saga files on a simulated clock.",
     "mock": "Serve fakes of the services in a .saga file.",
     "render": "Draw a saga as a sequence diagram.",
+    "verify": "Explore every failure of a saga that the contracts allow.",
     "simulate": "Simulate many clients and a service in trouble.",
     "compile": "Write the Python that does what a saga says.",
     "completion": "Print what makes your shell complete `saga` commands.",

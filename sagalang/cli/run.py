@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from sagalang.cli.live import Live
     from sagalang.interpret.run import Run, RunResult
     from sagalang.model import program as p
+    from sagalang.runtime.clock import Clock
+    from sagalang.runtime.crashing import Crashing
     from sagalang.runtime.engine import MemoryEngine
     from sagalang.runtime.fakes import FakeWorld
+    from sagalang.runtime.fault_script import Script, Scripted
     from sagalang.runtime.faults import PlannedFault
     from sagalang.runtime.observers import Observer
     from sagalang.runtime.transport import Transport
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 @click.option("--id", "new_id", metavar="ID", help="Run it under another id.")
 @click.option("--mock", is_flag=True, help="Run against fakes of the services, on loopback.")
 @click.option("--fault", "faults", multiple=True, metavar="FAULT", help="Let a fake fail.")
+@click.option("--faults", "script_file", metavar="FILE", help="Play a fault script, in no time.")
 @click.option("--send", "sends", multiple=True, metavar="EVENT", help="Send an event to the saga.")
 @click.option("--cancel-after", metavar="DURATION", help="Ask the saga to cancel, e.g. 500ms.")
 @click.option("--take-over", is_flag=True, help="Also undo what an earlier run of this id did.")
@@ -58,6 +62,7 @@ def command(
     new_id: str | None,
     mock: bool,
     faults: tuple[str, ...],
+    script_file: str | None,
     sends: tuple[str, ...],
     cancel_after: str | None,
     take_over: bool,
@@ -71,6 +76,7 @@ def command(
     saga run order.saga                                 the real services
     saga run order.saga --mock                          fakes, made from the contracts
     saga run order.saga --mock --fault "Inventory.reserve rejects OutOfStock"
+    saga run order.saga --mock --faults lost.json       what `saga verify` found, again
     saga run shop.saga --mock --send 'Review(verdict: Verdict.Approved, by: "me") after 2s'
 
     Exit status: 0 completed, 1 compensated or escalated, 2 could not run.
@@ -82,14 +88,17 @@ def command(
     from sagalang.runtime.problems import ConnectProblem
     from sagalang.runtime.telemetry import observing
 
-    if faults and not mock:
-        usage_error("real services cannot be told to fail", "--fault goes with --mock: fakes can")
+    if (faults or script_file) and not mock:
+        option = "--fault" if faults else "--faults"
+        usage_error("real services cannot be told to fail", f"{option} goes with --mock: fakes can")
     try:
-        plan = _prepare(file, saga, given, new_id, mock, faults, sends, cancel_after, latency)
+        plan = _prepare(
+            file, saga, given, new_id, mock, faults, script_file, sends, cancel_after, latency
+        )
         if log_level is not None:
             to_stderr(log_level)
         with observing() as telemetry:
-            sys.exit(asyncio.run(_run(plan, style, take_over, log_level, telemetry)))
+            sys.exit(_in_its_time(plan, style, take_over, log_level, telemetry))
     except EarlierRun as problem:
         usage_error(str(problem), problem.advice)
     except InputProblem as problem:
@@ -120,19 +129,40 @@ class Plan:
     cancel_after: int | None
     latency: int | tuple[int, int]
     mock: bool
-    crashed: list[p.Fault] = field(default_factory=list)
-    """The crashes that happened."""
+    script: Script | None = None
 
-    def struck(self) -> list[tuple[str, bool]]:
-        """Each `--fault` as it was written, and whether it happened."""
+    def struck(self, outside: Sequence[p.Fault]) -> list[tuple[str, bool]]:
+        """Each `--fault` as it was written, and whether it happened. `outside`: those that
+        happened outside of the services."""
+        from sagalang.runtime.faults import CRASHES
+
         planned = iter(self.planned)
         made = []
         for text, fault in zip(self.fault_texts, self.faults, strict=True):
-            if fault.kind.startswith("crash"):
-                made.append((text, any(fault is one for one in self.crashed)))
+            if fault.kind in CRASHES:
+                made.append((text, any(fault is one for one in outside)))
             else:
                 made.append((text, next(planned).struck))
         return made
+
+
+@dataclass(frozen=True)
+class Fakes:
+    """The services of a mock run, and what lets them and the orchestrator fail."""
+
+    world: FakeWorld
+    crashing: Crashing
+    scripted: Scripted | None
+
+    def dies_by(self, crash: Callable[[], None]) -> None:
+        self.crashing.crash = crash
+        if self.scripted is not None:
+            self.scripted.crash = crash
+
+    def settle(self) -> None:
+        if self.scripted is not None:
+            self.scripted.settle()
+        self.world.settle()
 
 
 def _prepare(
@@ -142,12 +172,14 @@ def _prepare(
     new_id: str | None,
     mock: bool,
     faults: tuple[str, ...],
+    script_file: str | None,
     sends: tuple[str, ...],
     cancel_after: str | None,
     latency: str,
 ) -> Plan:
     from sagalang.cli import inputs
     from sagalang.cli.terminal import show_diagnostics, summary
+    from sagalang.runtime.fault_script import saga_args
     from sagalang.runtime.faults import plan as plan_faults
     from sagalang.runtime.values import Values
     from sagalang.workspace import load
@@ -158,9 +190,18 @@ def _prepare(
     if loaded.has_errors:
         click.echo(f"{summary(loaded.diagnostics)}; nothing was run", err=True)
         sys.exit(2)
-    saga = inputs.choose_saga(loaded, saga_name)
     values = Values(loaded.program)
-    read = inputs.read_input(loaded, saga, given, values, mock=mock)
+    script = inputs.read_fault_script(loaded, script_file, values) if script_file else None
+    if script and saga_name not in (None, script.saga):
+        raise inputs.InputProblem(
+            f"{script_file} is about {script.saga}, not {saga_name}", f"name it: … {script.saga}"
+        )
+    saga = inputs.choose_saga(loaded, script.saga if script else saga_name)
+    scripted = saga_args(script, loaded.program, values) if script and given is None else None
+    if scripted is None:
+        read = inputs.read_input(loaded, saga, given, values, mock=mock)
+    else:
+        read = inputs.Given(scripted, f"{script_file}")
     if new_id is not None and not new_id.strip():
         raise inputs.InputProblem("an id cannot be empty", "for example --id o-2")
     args = inputs.with_id(saga, read.args, new_id, values) if new_id else read.args
@@ -178,11 +219,40 @@ def _prepare(
         parse_duration(cancel_after) if cancel_after else None,
         parse_latency(latency),
         mock,
+        script,
     )
+
+
+def _in_its_time(
+    plan: Plan,
+    style: str,
+    take_over: bool,
+    log_level: str | None,
+    telemetry: Sequence[Observer],
+) -> int:
+    """Run it in real time; a fault script in simulated time, in which it is exact, and in which
+    hours pass at once."""
+    if plan.script is None:
+        from sagalang.runtime.clock import SystemClock
+
+        return asyncio.run(_run(plan, SystemClock(), style, take_over, log_level, telemetry))
+    from sagalang.cli.inputs import InputProblem
+    from sagalang.runtime.clock import DeadlockError, simulated
+    from sagalang.runtime.fault_replay import START, EndlessError
+
+    try:
+        return simulated(
+            lambda clock: _run(plan, clock, style, take_over, log_level, telemetry), start=START
+        )
+    except EndlessError as problem:
+        raise InputProblem(str(problem)) from None
+    except DeadlockError:
+        raise InputProblem("it never ends: nothing can happen any more") from None
 
 
 async def _run(
     plan: Plan,
+    clock: Clock,
     style: str,
     take_over: bool,
     log_level: str | None,
@@ -192,35 +262,37 @@ async def _run(
     from sagalang.cli.live import Live
     from sagalang.cli.terminal import coloured, progress
     from sagalang.interpret import run as interpret
-    from sagalang.runtime.clock import SystemClock
-    from sagalang.runtime.crashing import Crashing
     from sagalang.runtime.engine import MemoryEngine
+    from sagalang.runtime.fault_replay import even_draw, watch
     from sagalang.runtime.logs import log
     from sagalang.runtime.observers import observers
 
     quiet = style == "json"
-    clock = SystemClock()
     remembered: list[str] = []
-    async with _services(plan, remembered.append) as (transport, world):
+    async with _services(plan, clock, remembered.append) as (transport, fakes):
         if not quiet:
             _introduce(plan, progress)
         hints = _wait_hints(plan.loaded.program, plan.saga)
         live = Live(quiet=quiet or log_level is not None, waits=hints)
         told = observers(live, log, *telemetry)
         observer = told if take_over else _guarded(told, remembered)
-        engine = MemoryEngine(clock, transport, _draw, observer)
+        draw = _draw
+        if plan.script is not None:
+            observer, draw = _watching(observer, watch), even_draw
+        engine = MemoryEngine(clock, transport, draw, observer)
         began = interpret.begin(
             plan.loaded.program, plan.saga.name, plan.args, engine=engine, values=plan.values
         )
-        if isinstance(transport, Crashing):
-            transport.crash = began.crash
+        if fakes is not None:
+            fakes.dies_by(began.crash)
         started = clock.now()
         result = await _watched(plan, began, engine, live)
-        if isinstance(transport, Crashing):
-            plan.crashed.extend(transport.struck)
+        took = clock.now() - started
         live.finish()
-        if world is not None:
-            world.settle()  # what is still under way arrives: the ledger shows how it ends
+        world = None
+        if fakes is not None:
+            world = fakes.world
+            fakes.settle()  # what is still under way arrives: the ledger shows how it ends
         if style == "json":
             click.echo(
                 report.as_json(
@@ -235,16 +307,24 @@ async def _run(
                 plan.values,
                 world,
                 colour=coloured(sys.stdout),
-                took=clock.now() - started,
+                took=took,
             )
             click.echo(text)
-            if plan.mock:
-                _say_unused(plan)
+            if fakes is not None:
+                _say_unused(plan, fakes)
             if remembered:
                 _say_remembered(plan, result.saga_id, remembered[0])
             else:
                 _next_command(plan, result)
     return report.STATUS[interpret.outcome_kind(result.outcome)]
+
+
+def _watching(told: Observer, watch: Observer) -> Observer:
+    def observe(entry: Any) -> None:
+        told(entry)
+        watch(entry)
+
+    return observe
 
 
 def _draw() -> float:
@@ -255,7 +335,7 @@ def _draw() -> float:
 
 async def _watched(plan: Plan, began: Run, engine: MemoryEngine, live: Live) -> RunResult:
     """Run to the end while the view ticks; Ctrl-C asks the saga to cancel, twice gives up."""
-    from sagalang.cli.inputs import event_value
+    from sagalang.cli.inputs import event_value, scripted_sends
     from sagalang.interpret.run import Send
 
     asked = False
@@ -281,22 +361,28 @@ async def _watched(plan: Plan, began: Run, engine: MemoryEngine, live: Live) -> 
     loop = asyncio.get_running_loop()
     with contextlib.suppress(NotImplementedError):
         loop.add_signal_handler(signal.SIGINT, interrupted)
-    ticker = asyncio.create_task(ticking())
+    # In simulated time there is nobody to watch it go by.
+    ticker = asyncio.create_task(ticking()) if plan.script is None else None
     program = plan.loaded.program
     sends = [Send(s.event, event_value(program, plan.values, s), s.after) for s in plan.sends]
+    cancel_after = plan.cancel_after
+    if plan.script is not None:
+        sends += scripted_sends(plan.script, plan.values)
+        cancel_after = plan.script.cancel if cancel_after is None else cancel_after
     try:
-        return await began.result(sends, plan.cancel_after)
+        return await began.result(sends, cancel_after)
     finally:
-        ticker.cancel()
+        if ticker is not None:
+            ticker.cancel()
         with contextlib.suppress(NotImplementedError):
             loop.remove_signal_handler(signal.SIGINT)
 
 
 @contextlib.asynccontextmanager
 async def _services(
-    plan: Plan, remembered: Callable[[str], None]
-) -> AsyncIterator[tuple[Transport, FakeWorld | None]]:
-    """The services to run against, closed at the end; with a world where they are fakes."""
+    plan: Plan, clock: Clock, remembered: Callable[[str], None]
+) -> AsyncIterator[tuple[Transport, Fakes | None]]:
+    """The services to run against, closed at the end; with what they are where they are fakes."""
     program = plan.loaded.program
     if not plan.mock:
         from sagalang.runtime.transport import connect
@@ -309,13 +395,23 @@ async def _services(
         return
     from sagalang.runtime.crashing import Crashing
     from sagalang.runtime.fakes import FakeWorld
-    from sagalang.runtime.mock_server import router_for_mock, serve
 
     world = FakeWorld(program, values=plan.values, faults=plan.planned)
+    if plan.script is not None:
+        from sagalang.runtime.fake_transport import FakeTransport
+        from sagalang.runtime.fault_script import Scripted
+
+        inside = Crashing(FakeTransport(world, clock, plan.script.latency), plan.faults)
+        scripted = Scripted(inside, world, clock, plan.script)
+        yield scripted, Fakes(world, inside, scripted)
+        return
+    from sagalang.runtime.mock_server import router_for_mock, serve
+
     async with serve(world, 0, plan.latency) as mock:
         router: Transport = router_for_mock(mock, plan.latency)
         try:
-            yield Crashing(router, plan.faults), world
+            crashing = Crashing(router, plan.faults)
+            yield crashing, Fakes(world, crashing, None)
         finally:
             await router.aclose()
 
@@ -341,6 +437,8 @@ def _as_it_is(journal: Sequence[Any]) -> str:
 
 def _introduce(plan: Plan, progress: Any) -> None:
     where = "fakes of its services" if plan.mock else "its services"
+    if plan.script is not None:
+        where += ", in simulated time"
     progress(f"{plan.saga.name} on {where}" + (f", input {plan.origin}" if plan.origin else ""))
 
 
@@ -410,11 +508,16 @@ def _say_remembered(plan: Plan, saga_id: str, label: str) -> None:
     )
 
 
-def _say_unused(plan: Plan) -> None:
+def _say_unused(plan: Plan, fakes: Fakes) -> None:
     """Faults that no call met: without this, one believes to have tested them."""
-    for text, struck in plan.struck():
-        if not struck:
-            click.echo(f"\nnote: this fault never happened: {text}")
+    missed = [text for text, struck in plan.struck(fakes.crashing.struck) if not struck]
+    if fakes.scripted is not None:
+        missed += [
+            f"{fault.operation} {fault.kind.value} (call {fault.call}, attempt {fault.attempt})"
+            for fault in fakes.scripted.unused
+        ]
+    for text in missed:
+        click.echo(f"\nnote: this fault never happened: {text}")
 
 
 def _next_command(plan: Plan, result: RunResult) -> None:

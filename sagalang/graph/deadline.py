@@ -121,11 +121,11 @@ def worst_case(policy: Policy) -> WorstCase | None:
         return None if policy.total is None else WorstCase(1, policy.total, 0, 0, policy.total)
     attempts = 1 if retry is None or retry.retries is None else retry.retries + 1
     queue = policy.bulkhead.wait if policy.bulkhead and policy.bulkhead.wait else 0
-    backoff = _backoffs(retry, attempts - 1) if retry is not None else 0
+    backoff = backoffs(retry, attempts - 1) if retry is not None else 0
     return WorstCase(attempts, timeout, backoff, attempts * queue, policy.total)
 
 
-def _backoffs(retry: Retry, repeats: int) -> Ms:
+def backoffs(retry: Retry, repeats: int) -> Ms:
     """All waits together, each at its longest; rounded one by one, as the machine does."""
     tripled = retry.jitter is Jitter.DECORRELATED
     factor = 3.0 if tripled else float(retry.factor)

@@ -419,12 +419,15 @@ def _probe_ended(
             return _finish(state)
         wait = believed_at - now
         return replace(state, phase=Phase.HOLDING), (Sleep(believed_at, wait, "lands-within"),)
+    if isinstance(outcome, Ok) and config.resolve and not _repeatable(config, state, now):
+        # A no that will never prove anything: only a person can tell.
+        return _finish(state)
     # No answer, or a no that proves nothing.
     if not (config.patient and kept_back(outcome)):
         state = replace(state, asked_in_vain=state.asked_in_vain + 1)
     if state.interrupted:
         return _finish(state)
-    if config.resolve and _repeatable(config, state, now):
+    if config.resolve and state.attempts == 0 and _repeatable(config, state, now):
         return _attempt(config, state, now, draw)
     if not _retries_left(config, state.asked_in_vain):
         return _finish(state)

@@ -626,7 +626,7 @@ class Fault(Struct, frozen=True, gc=False):
 
     kind: `rejects` (error, fields), `returns` (value), `times out before effect`,
     `times out after effect`, `unavailable`, `arrives late` (after), `duplicated`,
-    `crash before`, `crash after`.
+    `is not sent`, `answers nonsense`, `crash before`, `crash after`.
     """
 
     kind: str

@@ -8,8 +8,10 @@ from typing import Any
 
 from sagalang.machine.outcomes import (
     CONTRACT_MISMATCH,
+    NOT_SENT,
     UNAVAILABLE,
     Failure,
+    NotSent,
     Ok,
     Outcome,
     Rejected,
@@ -90,6 +92,9 @@ def _outcome(contract: Contract, own: Contract, reply: Reply) -> Outcome:
             value = _moved(reply.value, mine, theirs)
             failure = Failure(reply.error, value, f"{contract.label} rejected")
             return Rejected(failure, reply.replayed)
+        case Kind.NOT_SENT:
+            what = f"{contract.label} did not reach the service"
+            return NotSent(Failure(NOT_SENT, None, what))
         case Kind.UNAVAILABLE:
             return Unknown(Failure(UNAVAILABLE, None, f"{contract.label} is unavailable"))
         case kind:

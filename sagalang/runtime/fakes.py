@@ -33,6 +33,10 @@ class Kind(Enum):
     KEY_MISSING = "key-missing"
     FENCED = "fenced"
     UNAVAILABLE = "unavailable"
+    NOT_SENT = "not-sent"
+    """The call does not get this far: the service never sees it."""
+    NONSENSE = "nonsense"
+    """It acts, and its answer is none that the contract knows."""
     SILENT = "silent"
     """It does not answer, ever."""
 
@@ -147,12 +151,26 @@ class FakeWorld:
                 order = len(self._under_way) + len(self.arrivals)
                 heapq.heappush(self._under_way, (now + fault.after, order, found, args, key))
                 return SILENT
+            case "is not sent":
+                return Reply(Kind.NOT_SENT)
+            case "answers nonsense":
+                self._carry_out(found, args, key, now)
+                return Reply(Kind.NONSENSE)
             case "duplicated":
                 reply = self._carry_out(found, args, key, now)
                 self._carry_out(found, args, key, now)
                 return reply
             case _:
                 return self._carry_out(found, args, key, now)
+
+    def keeps_back(self, operation: str, args: Args, key: str | None, now: Ms) -> bool:
+        """Whether this call never leaves: asked by whoever sends it over a real network."""
+        stored = self._remembered(self._operations[operation], key, now) is not None
+        fault = self._due(operation, args, key, stored)
+        if fault is None or fault.kind != "is not sent":
+            return False
+        fault.use()
+        return True
 
     def settle(self, until: Ms | None = None) -> None:
         """Lets the calls that are late arrive: those due by then, or all of them."""
@@ -317,12 +335,19 @@ class FakeWorld:
     def _fault(
         self, operation: str, args: Args, key: str | None, stored: bool
     ) -> PlannedFault | None:
+        fault = self._due(operation, args, key, stored)
+        if fault is not None:
+            fault.use()
+        return fault
+
+    def _due(
+        self, operation: str, args: Args, key: str | None, stored: bool
+    ) -> PlannedFault | None:
         for fault in self.faults:
             # What is stored under a key is answered as it was, whatever the service would say now.
             if stored and fault.kind in ("rejects", "returns"):
                 continue
             if fault.strikes(operation, args, key):
-                fault.use()
                 return fault
         return None
 

@@ -16,7 +16,8 @@ CRASHES = frozenset({"crash before", "crash after"})
 
 @dataclass(slots=True)
 class PlannedFault:
-    """One fault. `remaining` counts down with every call that it strikes; None is always."""
+    """One fault. `remaining` counts down with every call that it strikes; None is always. `key`:
+    where given, only the call under this idempotency key is meant."""
 
     kind: str
     operation: str
@@ -27,13 +28,15 @@ class PlannedFault:
     after: Ms = 0
     remaining: int | None = 1
     struck: bool = False
+    key: str | None = None
 
-    def strikes(self, operation: str, args: tuple[Any, ...]) -> bool:
+    def strikes(self, operation: str, args: tuple[Any, ...], key: str | None) -> bool:
         """Whether this call is meant, and the fault is not used up."""
         return (
             self.remaining != 0
             and self.operation == operation
             and (self.args is None or self.args == args)
+            and (self.key is None or self.key == key)
         )
 
     def use(self) -> None:

@@ -17,11 +17,12 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, unquote
 
+from sagalang.machine.outcomes import NOT_SENT, Failure, NotSent, Outcome
 from sagalang.model.program import HttpBinding, Operation, Service
 from sagalang.runtime.clock import Clock, SystemClock
 from sagalang.runtime.codec import DecodeError, dump, parse, plain, read
-from sagalang.runtime.contract import Contract, ParamSpec
-from sagalang.runtime.fake_transport import FakeTransport, Latency, draw_latency
+from sagalang.runtime.contract import Contract, ParamSpec, Request
+from sagalang.runtime.fake_transport import FakeTransport, Latency, draw_latency, world_args
 from sagalang.runtime.fakes import FakeWorld, Kind, Reply
 from sagalang.runtime.http_request import PLACEHOLDER
 from sagalang.runtime.transport import Router, Transport
@@ -36,6 +37,9 @@ _STATUS: Final = {
     Kind.FENCED: (409, "idempotency/fenced"),
     Kind.ABSENT: (404, "absent"),
     Kind.UNAVAILABLE: (503, "unavailable"),
+    Kind.NOT_SENT: (429, "not-sent"),
+    # No success, and no status that a contract could declare as a rejection.
+    Kind.NONSENSE: (300, "nonsense"),
 }
 _DEFAULT_REJECTION: Final = 422
 
@@ -106,12 +110,31 @@ def router_for_mock(mock: Mock, latency: Latency = 0) -> Router:
     """Real HTTP to the mock for its services; the others of the program in the process."""
     from sagalang.runtime.http import HttpService, HttpTransport
 
-    web = HttpTransport({name: HttpService(url) for name, url in mock.urls.items()})
+    services = {name: HttpService(url) for name, url in mock.urls.items()}
+    web = _Leaving(HttpTransport(services), mock)
     inside = FakeTransport(mock.world, mock.clock, latency)
     transports: dict[str, Transport] = {
         name: web if name in mock.urls else inside for name in mock.world.program.services
     }
     return Router(transports)
+
+
+class _Leaving:
+    """Real HTTP for all calls but those that never leave."""
+
+    def __init__(self, inner: Transport, mock: Mock) -> None:
+        self._inner, self._mock = inner, mock
+
+    async def call(self, request: Request) -> Outcome:
+        world, label = self._mock.world, request.contract.label
+        key = request.key if request.contract.promises.keyed else None
+        args = world_args(world, request)
+        if world.keeps_back(label, args, key, self._mock.clock.now()):
+            return NotSent(Failure(NOT_SENT, None, f"{label} did not reach the service"))
+        return await self._inner.call(request)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
 
 
 def _server(app: Any) -> uvicorn.Server:

@@ -510,6 +510,12 @@ class Builder:
     def fault_duplicated(self, meta: Meta, c: list[Any]) -> tuple[Any, ...]:
         return "duplicated", None, (), None, None
 
+    def fault_not_sent(self, meta: Meta, c: list[Any]) -> tuple[Any, ...]:
+        return "is not sent", None, (), None, None
+
+    def fault_nonsense(self, meta: Meta, c: list[Any]) -> tuple[Any, ...]:
+        return "answers nonsense", None, (), None, None
+
     def crash(self, meta: Meta, c: list[Any]) -> ast.Fault:
         when, operation, times = c
         count = times[0] if times else 1

@@ -279,7 +279,7 @@ def _wanted(accepts: frozenset[str]) -> str:
 
 _PHRASES: Final = {
     "UNAVAILABLE": "`rejects E`, `returns …`, `times out before effect`, `times out after effect`,"
-    " `unavailable`, `arrives late after 5s` or `duplicated`",
+    " `unavailable`, `arrives late after 5s`, `duplicated`, `is not sent` or `answers nonsense`",
     "COMPLETED": "`completed`, `compensated`, `escalated`, `nothing left`, `within 5s`,"
     " `effect Service.op once`, or `Service.op` with `once`, `never`, `before …`",
     "KEYED": "`keyed`, `idempotent`, `rejects …`, `compensate …`, `probe …`, `with …`"

@@ -260,6 +260,27 @@ def _finished(outcome: m.SagaOutcome) -> tuple[str, str | None]:
             return "escalated", None
 
 
+_SHORT = {
+    "rejects": "rejects",
+    "not sent": "is not sent",
+    "request lost": "times out before effect",
+    "answer lost": "times out after effect",
+    "late": "arrives late",
+    "duplicated": "is duplicated",
+    "strange answer": "answers nonsense",
+    "strange refusal": "answers nonsense, and did nothing",
+    "no answer": "cannot be asked about",
+    "key expires": "forgets the key",
+    "time is up": "runs out of time",
+}
+"""In the words of a scenario, where it has some."""
+
+
+def _short(happening: Happening) -> str:
+    words = _SHORT.get(happening.what, happening.what)
+    return f"{words} {happening.error}" if happening.what == "rejects" else words
+
+
 def _consequence(edge: Edge) -> bool:
     """Whether the other branches only did what they had to."""
     match edge.outcome:
@@ -277,8 +298,8 @@ def faults(path: Path) -> tuple[str, ...]:
             case "call":
                 before = ""
                 for happening in edge.story:
-                    told = f"{edge.label}: {_MARKS.get(happening.what, happening.what)}"
-                    if happening.what in FAULTS and happening.what in _MARKS and told != before:
+                    told = f"{edge.label} {_short(happening)}"
+                    if happening.what in _SHORT and told != before:
                         found.append(told)
                         before = told
             case "crash":

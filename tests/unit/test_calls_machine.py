@@ -462,3 +462,28 @@ def test_a_used_up_retry_budget_ends_a_call_or_delays_a_patient_one() -> None:
         assert isinstance(command, Done) == ends
         if isinstance(command, Sleep):
             assert command.reason == "retry-budget"
+
+
+def test_finding_out_ends_where_neither_the_answer_nor_the_probe_helps() -> None:
+    """Strange answers and a silent probe: without a limit it would repeat for ever, unpaused."""
+    config = replace(KEYED, has_probe=True, resolve=True)
+    played = Played(config, [ODD] * 9, [LOST] * 9, state=recover(0, 0, 0))
+    assert played.outcome == ODD
+    assert len(played.attempts) == 1
+    assert len(played.probes) <= 4
+
+
+def test_finding_out_without_any_retries_asks_and_repeats_once_each() -> None:
+    config = replace(KEYED, has_probe=True, resolve=True, retry=None)
+    played = Played(config, [ODD] * 9, [LOST] * 9, state=recover(0, 0, 0))
+    assert len(played.attempts) == 1
+    assert len(played.probes) <= 2
+
+
+def test_a_no_that_can_never_be_believed_is_left_to_people() -> None:
+    """The key expired, and nothing says when a late call can no longer land."""
+    endless = steady(retries=None)
+    config = replace(KEYED, has_probe=True, resolve=True, retry=endless, key_for=10)
+    played = Played(config, [], [NOBODY] * 9, state=recover(1_000, 0, 0), takes=20)
+    assert isinstance(played.outcome, Unknown)
+    assert len(played.probes) == 1
