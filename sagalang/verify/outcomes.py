@@ -37,9 +37,8 @@ class Outcomes:
     def of(
         self, flight: Flight, operation: p.Operation, unit: Unit | None
     ) -> tuple[one.Result, ...]:
-        name = self._stage.name(flight.path)
         bare = None if unit is None else replace(unit, belief=Belief.OPEN, sealed=False)
-        key = (name, flight.place.path, flight.purpose, bare, flight.variant, flight.limited)
+        key = (flight.path, flight.place, flight.purpose, bare, flight.variant, flight.limited)
         found = self._results.get(key)
         if found is None:
             found = self._course(self._kind(flight, operation), bare or Unit(), flight.variant)
@@ -170,7 +169,7 @@ def belief(purpose: m.Purpose, outcome: Outcome) -> Belief:
 
 
 def poll_name(place: m.Place) -> str:
-    return f"{place}?"
+    return f"answer({place})"
 
 
 def _bound(statement: p.Statement, place: m.Place) -> str:

@@ -82,6 +82,7 @@ CONTRACTS: Final[dict[str, str]] = {
     "undo that rejects": contract(undo=f"{UNDO} rejects Gone"),
     "neither key nor probe": contract("rejects No compensate undo(a)"),
     "neither, not fenced": contract("rejects No compensate undo(a)", "idempotent, absent ok"),
+    "neither, absent not ok": contract("rejects No compensate undo(a)", "idempotent"),
     "idempotent": contract("idempotent rejects No compensate undo(a)"),
     "idempotent, not fenced": contract("idempotent compensate undo(a)", "idempotent, absent ok"),
     "lands within": contract(
