@@ -123,7 +123,9 @@ def overdue(run: Run, strand: Strand, wait: InCall) -> None:
 def begin_child(run: Run, strand: Strand, request: ChildRequest[Any]) -> tuple[bool, Any]:
     place = request.place
     team = "" if request.escalate is None else request.escalate.team
-    run.undoing.made[place] = Made(request.call.definition.name, team, child=request.call)
+    run.undoing.made[place] = Made(
+        request.call.definition.name, team, child=request.call, best_effort=request.best_effort
+    )
     if request.pivot:
         run.pivot_begins(strand)
     run.driver.run_child(place, request.call)

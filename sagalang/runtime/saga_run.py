@@ -168,6 +168,10 @@ class Run:
         if event.id in self._seen:
             return
         self._seen.add(event.id)
+        self._offer(event)
+
+    def _offer(self, event: m.EventReceived) -> None:
+        """Give an event to the first wait, in text order, whose `where` it meets; else keep it."""
         if self.phase is Phase.FORWARD:
             for strand in tuple(below(self.root)):
                 wait = strand.wait
@@ -178,6 +182,8 @@ class Run:
                 except Exception as raised:
                     self.driver.stop_timer(wait.place, Timer.WAIT)
                     self.spoiled(strand, wait.place, wait.request.event.__name__, raised)
+                    # This wait failed; the event is still there for the others.
+                    self._offer(event)
                     return
                 if taken:
                     self.driver.stop_timer(wait.place, Timer.WAIT)

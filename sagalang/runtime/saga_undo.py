@@ -49,6 +49,7 @@ class Made:
     undoing: Call[Any] | None = None
     policy: p.Policy = p.RELENTLESS
     """Of the compensation."""
+    best_effort: bool = False
 
 
 class Undoing:
@@ -96,7 +97,8 @@ class Undoing:
     def settle_child(self, entry: Entry, event: ChildEnded) -> Undo:
         match event.outcome:
             case Completed():
-                return replace(entry, status=Status.OWED)
+                kept = self.made[entry.place].best_effort
+                return NOTHING if kept else replace(entry, status=Status.OWED)
             case Compensated():
                 return NOTHING
             case _:

@@ -63,6 +63,10 @@ def test_an_event_that_does_not_meet_the_condition_is_kept() -> None:
     assert told.outcome[0] == "Completed"
 
 
+def test_an_event_that_one_wait_cannot_judge_is_there_for_the_others() -> None:
+    assert run("two_waits", signals=[reply(1, after=10)]).outcome[0] == "Completed"
+
+
 def test_nothing_comes_in_time() -> None:
     assert run("waiting", given={"again": False}).outcome[0] == "Compensated"
 
