@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from random import Random
 from types import ModuleType
 from typing import Any
@@ -21,6 +22,8 @@ from sagalang.runtime.engine import MemoryEngine
 from sagalang.runtime.values import Values
 
 from .twin import Told, compile_to_module, entries, plain
+
+EXAMPLES = 250 if "SAGA_SLOW" in os.environ else 100
 
 
 def told(result: Any, world: World, clock: SimulatedClock) -> Told:
@@ -107,7 +110,7 @@ def check(statements: list[p.Statement], seed: int, cancel_after: int | None) ->
     assert other == one
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(st.integers(0, 2**32), sequences, st.none() | st.integers(0, 3_000))
 def test_any_saga_without_a_pivot(
     seed: int, shapes: tuple[Shape, ...], cancel_after: int | None
@@ -115,7 +118,7 @@ def test_any_saga_without_a_pivot(
     check(Maker().sequence(shapes)[0], seed, cancel_after)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(
     st.integers(0, 2**32), sequences, sequences, st.booleans(), st.none() | st.integers(0, 3_000)
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -222,7 +223,7 @@ def test_generated_diagrams() -> None:
     found: list[d.SequenceDiagram] = []
 
     @settings(
-        max_examples=200,
+        max_examples=200 if "SAGA_SLOW" in os.environ else 60,
         database=None,
         derandomize=True,
         deadline=None,

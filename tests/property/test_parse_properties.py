@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from sagalang.diagnostics.render import concise, full, to_json
 from sagalang.workspace import Loaded, load_text
 
 ROOT = Path(__file__).parents[2]
+MANY = 400 if "SAGA_SLOW" in os.environ else 150
 POLICIES = (ROOT / "examples" / "shop" / "policies.saga").read_text(encoding="utf-8")
 SEEDS = [
     (ROOT / "examples" / "shop" / "shop.saga").read_text(encoding="utf-8"),
@@ -89,7 +91,7 @@ def test_any_row_of_words_is_checked_without_raising(words: list[str]) -> None:
     checked(" ".join(words))
 
 
-@settings(quick, max_examples=400)
+@settings(quick, max_examples=MANY)
 @given(mutated())
 def test_any_mutation_of_a_right_saga_is_checked_without_raising(text: str) -> None:
     checked(text)

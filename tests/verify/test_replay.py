@@ -22,7 +22,8 @@ from sagalang.verify.verify import Found, Settings, verify
 from sagalang.verify.world import Breach, Options
 from sagalang.workspace import load_text
 from tests.compile.twin import compile_to_module
-from tests.verify.sagas import CONTRACTS, SHAPES, contract, saga
+
+from .sagas import CONTRACTS, SHAPES, contract, saga
 
 
 def program_of(text: str) -> p.Program:
