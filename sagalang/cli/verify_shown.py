@@ -106,7 +106,7 @@ def _summary(
     if verdict.holds and not verdict.complete:
         mark = paint(YELLOW, "cut", colour)
     count = len(list(distinct(verdict)))
-    said = "nothing found" if not count else f"{count} finding{'s' if count > 1 else ''}"
+    said = _count(count, "finding") if count else "nothing found"
     name = paint(BOLD, verdict.saga, colour)
     yield f"{mark}  {name}: {said}; {coverage(verdict, settings)}"
     work = f"{verdict.worlds:,} worlds, {verdict.steps:,} steps, {took:.1f} s"
@@ -128,13 +128,17 @@ def _summary(
 def coverage(verdict: Verdict, settings: Settings) -> str:
     """How much was explored, honestly."""
     crashes = settings.options.crashes
-    deaths = f"{crashes} crash{'es' if crashes != 1 else ''}"
+    deaths = f"{crashes} crash" if crashes == 1 else f"{crashes} crashes"
     if not verdict.complete:
         states = settings.bounds.states
         return f"not complete: cut at {states:,} worlds (--max-states, or --faults N for fewer)"
     if verdict.faults is not None:
-        return f"complete up to {verdict.faults} faults, {deaths}"
+        return f"complete up to {_count(verdict.faults, 'fault')}, {deaths}"
     return f"complete (every combination of faults, {deaths})"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _ends(verdict: Verdict) -> Iterator[str]:
@@ -178,7 +182,7 @@ def _worst(worst: WorstCase) -> Iterator[str]:
 def concise(loaded: Loaded, verdict: Verdict) -> str:
     lines = [render.concise(d, loaded.sources) for d in diagnostics(verdict)]
     whole = "complete" if verdict.complete else "not complete"
-    return "\n".join([*lines, f"{verdict.saga}: {len(lines)} findings, {whole}"])
+    return "\n".join([*lines, f"{verdict.saga}: {_count(len(lines), 'finding')}, {whole}"])
 
 
 def as_json(loaded: Loaded, verdicts: Sequence[Verdict], settings: Settings) -> str:

@@ -25,7 +25,7 @@ from .naive import TooMany, Verdict, verdict
 from .sagas import BODIES, CONTRACTS, SHAPES, every, saga
 
 SLOW: Final = "SAGA_SLOW" in os.environ
-MOST: Final = 30_000 if SLOW else 1_500
+MOST: Final = 30_000 if SLOW else 2_500
 """Worlds of one enumeration; beyond it, fewer faults are tried."""
 
 REDUCTIONS: Final = tuple(
