@@ -220,7 +220,7 @@ def full(
         held = ", ".join(item["operation"] for item in made["held_back"])
         lines.append(f"  then      {held}: held back until that is settled")
     if world is not None:
-        lines += _left(made, colour)
+        lines += _left(program, result, world, colour)
         lines += ["", *_ledger(made["ledger"], program)]
     return "\n".join(lines)
 
@@ -238,16 +238,24 @@ def _owed(owed: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _left(made: dict[str, Any], colour: bool) -> list[str]:
-    """Effects that are there although the saga was compensated. It takes a service without
-    `fences late` and a call that arrives too late; the checker warned of it."""
-    kept = {item["operation"] for item in made["kept"]}
-    left = [r for r in made["ledger"] if r["effect"] == "done" and r["operation"] not in kept]
-    if made["outcome"]["kind"] != "compensated" or not left:
+def _left(program: p.Program, result: RunResult, world: FakeWorld, colour: bool) -> list[str]:
+    """Effects that are there and that no step stands by. What is owed is told elsewhere."""
+    from sagalang.scenario.effects import left
+    from sagalang.scenario.result import Course
+    from sagalang.scenario.stage import Stage
+
+    if isinstance(result.outcome, m.Escalated):
         return []
-    names = ", ".join(row["operation"] for row in left)
-    said = f"  LEFT      {names}: a late call took effect after it was undone"
-    return [paint(RED, said, colour), "            `fences late` on its compensation prevents this"]
+    ledger, arrivals = tuple(world.ledger), tuple(world.arrivals)
+    owed, journal = result.owed, result.journal
+    course = Course(result.saga_id, 0, 0, result.outcome, owed, journal, arrivals, ledger)
+    lines = []
+    for found in left(Stage(program), course):
+        said = f"  LEFT      {found.entry.operation}: {found.why}"
+        lines.append(paint(RED, said, colour))
+        if "had undone it" in found.why:
+            lines.append("            `fences late` on its compensation prevents this")
+    return lines
 
 
 def _ledger(rows: list[dict[str, Any]], program: p.Program) -> list[str]:

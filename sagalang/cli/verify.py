@@ -132,7 +132,9 @@ def _verify(
         if style == "full":
             click.echo(shown.full(loaded, verdict, settings, took, SHOWN))
         elif style == "concise":
-            click.echo(shown.concise(loaded, verdict))
+            click.echo(shown.concise(loaded, verdict, settings))
+        if verdict.stopped:
+            break
     if style == "json":
         click.echo(shown.as_json(loaded, verdicts, settings))
     broken = [found for verdict in verdicts for found in verdict.breaches]

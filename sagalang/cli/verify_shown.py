@@ -118,17 +118,21 @@ def _summary(
         yield f"{INDENT}escalates {' and '.join(_item(i) for i in items)}: {why}"
     worst = worst_case(loaded.program, verdict.saga)
     yield from _worst(worst)
+    bounded = verdict.faults is not None or not verdict.complete
+    within = " that was explored" if bounded else ""
     for what, statement in verdict.unreached:
         source = loaded.sources[statement.span.file]
         line = source.position(statement.span.start).line
         name = getattr(statement, "path", "")
-        yield f"{INDENT}never     {what} {name} (line {line}): nothing leads there"
+        yield f"{INDENT}never     {what} {name} (line {line}): nothing{within} leads there"
 
 
 def coverage(verdict: Verdict, settings: Settings) -> str:
     """How much was explored, honestly."""
     crashes = settings.options.crashes
     deaths = f"{crashes} crash" if crashes == 1 else f"{crashes} crashes"
+    if verdict.stopped:
+        return "not complete: stopped"
     if not verdict.complete:
         states = settings.bounds.states
         return f"not complete: cut at {states:,} worlds (--max-states, or --faults N for fewer)"
@@ -179,9 +183,9 @@ def _worst(worst: WorstCase) -> Iterator[str]:
     yield f"{INDENT}calls     {told}"
 
 
-def concise(loaded: Loaded, verdict: Verdict) -> str:
+def concise(loaded: Loaded, verdict: Verdict, settings: Settings) -> str:
     lines = [render.concise(d, loaded.sources) for d in diagnostics(verdict)]
-    whole = "complete" if verdict.complete else "not complete"
+    whole = coverage(verdict, settings)
     return "\n".join([*lines, f"{verdict.saga}: {_count(len(lines), 'finding')}, {whole}"])
 
 
@@ -237,6 +241,7 @@ def _data(loaded: Loaded, verdict: Verdict, settings: Settings) -> dict[str, Any
 def write_script(program: Program, found: Sequence[Found], file: str) -> None:
     """The first counterexample's fault script, whole or not at all."""
     if not found:
+        progress(f"{file} was not written: nothing was found")
         return
     try:
         write_text(FilePath(file), script_text(counterexample(program, found[0]).script))

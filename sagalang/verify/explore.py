@@ -45,6 +45,8 @@ class Exploration:
     worlds: int = 0
     steps: int = 0
     complete: bool = True
+    stopped: bool = False
+    """By the user (Ctrl-C): what was found so far is still true."""
     beyond_faults: bool = False
     breaches: dict[Breach, Path] = field(default_factory=dict)
     outcomes: dict[str, Path] = field(default_factory=dict)
@@ -129,22 +131,25 @@ def explore(model: Model, bounds: Bounds | None = None, watch: Watch | None = No
     done: set[int] = set()
     for successor in model.begin():
         take(-1, 0, 0, successor)
-    while queue:
-        cost, length, number = heapq.heappop(queue)
-        if number in done or cost > back[number][2]:
-            continue
-        done.add(number)
-        world = by_number[number]
-        if world.root.phase is Phase.OVER:
-            ends.append(number)
-            _ended(model, found, world, number, path)
-            continue
-        moved = False
-        for successor in model.successors(world):
-            moved = True
-            take(number, length, cost, successor)
-        if not moved:
-            found.stuck.append(path(number))
+    try:
+        while queue:
+            cost, length, number = heapq.heappop(queue)
+            if number in done or cost > back[number][2]:
+                continue
+            done.add(number)
+            world = by_number[number]
+            if world.root.phase is Phase.OVER:
+                ends.append(number)
+                _ended(model, found, world, number, path)
+                continue
+            moved = False
+            for successor in model.successors(world):
+                moved = True
+                take(number, length, cost, successor)
+            if not moved:
+                found.stuck.append(path(number))
+    except KeyboardInterrupt:
+        found.complete, found.stopped = False, True
     found.worlds = len(by_number)
     if alike is not None:
         found.reached = alike.mirrored(found.reached, model.saga)

@@ -145,7 +145,8 @@ class Model(Stage):
         edge = Edge("timer", what.value, path, place)
         event = m.TimerFired(0, place, what)
         if what is not m.Timer.LANDS:
-            yield from self._advance(after, edge, 0 if fault is None else 1, path, event)
+            cost = 0 if fault in (None, "missing") else 1  # that nobody answers is no fault
+            yield from self._advance(after, edge, cost, path, event)
             return
         # By now a call that went unanswered has landed, or never will.
         step = self.definition(path).statements[place.path]
@@ -174,24 +175,27 @@ class Model(Stage):
         if not self.allows("event"):
             return
         for path, state in world.sagas:
-            if path or state.frame is None:
-                continue  # events are addressed to the saga that was started from outside
+            if state.frame is None or state.phase is not Phase.FORWARD:
+                continue
+            # An event is addressed to one saga: a child has an id of its own.
+            child = "".join(f"{place}/" for place in path)
             awaited: dict[str, None] = {}
             for leaf in waiting(state.frame):
                 statement = self.definition(path).statements[leaf.place.path]
                 assert isinstance(statement, p.Wait)
                 awaited[statement.event] = None
             sent = dict(world.sent)
-            for event, most in self.awaited.items():
-                count = sent.get(event, 0)
+            for event, most in self.awaited(path).items():
+                count = sent.get(child + event, 0)
                 early = event not in awaited
                 if count >= most or (
                     early and not (self.options.late_events and self.allows("early"))
                 ):
                     continue
-                value = Symbol(f"{event} {count + 1}", RecordRef(event))
-                arrived = m.EventReceived(0, event, f"{event} {count + 1}", value)
-                told = tuple(sorted({**sent, event: count + 1}.items()))
+                name = f"{child}{event} {count + 1}"
+                value = Symbol(name, RecordRef(event))
+                arrived = m.EventReceived(0, event, name, value)
+                told = tuple(sorted({**sent, child + event: count + 1}.items()))
                 after = replace(world, sent=told)
                 edge = Edge("event", event, path)
                 yield from self._advance(after, edge, 1 if early else 0, path, arrived)

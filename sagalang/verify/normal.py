@@ -66,7 +66,9 @@ def _saga(stage: Stage, path: Path, state: State) -> State:
     changes: dict[str, Any] = {"inbox": (), "seen": frozenset(), "deadline": None}
     if state.phase is Phase.BACKWARD:
         if _closing(stage, path) is None and state.error is not None:
-            changes |= {"args": EMPTY, "error": _SOME_ERROR}
+            changes["args"] = EMPTY
+            if not path:  # the error of a child saga is what its parent sees
+                changes["error"] = _SOME_ERROR
         changes["tree"] = _tree(stage, path, state.tree)
     return replace(state, **changes)
 

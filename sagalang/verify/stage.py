@@ -36,8 +36,7 @@ class Stage:
         params = program.sagas[saga].params
         self.args = args or FrozenMap({q.name: Symbol(q.name, q.type) for q in params})
         self.handled = frozenset(_handled(program))
-        self.awaited = _waits(program, saga)
-        """How many events of each kind are worth sending."""
+        self._awaited: dict[str, dict[str, int]] = {}
         self.polls = any(_polls(found.body) for found in program.sagas.values())
         self._definitions: dict[str, Definition] = {}
         self._names: dict[Path, str] = {(): saga}
@@ -106,6 +105,13 @@ class Stage:
             return ranks.get((path, loops), 0)
 
         return order.follows(self.definition(path), place, other, rank)
+
+    def awaited(self, path: Path) -> dict[str, int]:
+        """How many events of each kind are worth sending to the saga."""
+        name = self._names[path]
+        if name not in self._awaited:
+            self._awaited[name] = _waits(self.program, name)
+        return self._awaited[name]
 
     def christen(self, path: Path, saga: str) -> None:
         """A child saga begins at `path`."""

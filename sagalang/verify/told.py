@@ -11,11 +11,15 @@ from sagalang.verify.verify import Found, Verdict
 
 
 def distinct(verdict: Verdict) -> Iterator[Found]:
-    """The breaches, without those that differ only in the iteration or in who else is there."""
+    """One breach for each promise that is missing: the one with the fewest faults."""
     seen: set[tuple[object, ...]] = set()
     for found in verdict.breaches:
         told = account(found)
-        key = (told.name, told.step, told.at, told.promise) if told.step else (told.sentence,)
+        key: tuple[object, ...] = (told.sentence,)
+        if told.promise:
+            key = (told.at, told.promise)
+        elif told.step:
+            key = (told.name, told.step)
         if key not in seen:
             seen.add(key)
             yield found

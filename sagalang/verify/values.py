@@ -18,7 +18,16 @@ from sagalang.machine.evaluate import BadValueError, Build, Scope, instant, plai
 from sagalang.machine.evaluate import text as written
 from sagalang.machine.frozen import FrozenMap
 from sagalang.model import program as p
-from sagalang.model.types import BOOL, EnumRef, ListOf, Primitive, Type, required, reveal
+from sagalang.model.types import (
+    BOOL,
+    EnumRef,
+    ListOf,
+    Primitive,
+    Type,
+    is_optional,
+    required,
+    reveal,
+)
 
 LENGTHS: Final = (0, 1, 2)
 """A list that is not known is taken to have so many elements."""
@@ -284,6 +293,8 @@ class Domain:
         if not isinstance(left, Symbol) or _open(right):
             return self._ask(f"{_show(left)} == {_show(right)}")
         if right is None:
+            if not is_optional(left.type):
+                return False
             return self._ask(f"{left.text} == null")
         return self._is(left, right)
 

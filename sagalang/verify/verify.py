@@ -52,6 +52,8 @@ class Verdict:
     faults: int | None
     worlds: int
     steps: int
+    stopped: bool
+    """By the user, before everything was explored."""
     breaches: tuple[Found, ...]
     outcomes: Mapping[str, Path]
     errors: Mapping[str, Path]
@@ -92,6 +94,7 @@ def _branch_by_branch(
 ) -> list[Exploration]:
     known: dict[p.Block, Interface] = {}
     courses: Courses = {}
+    stopped: list[bool] = []
     side: list[Exploration] = []
 
     def interface(part: modular.Part) -> Interface:
@@ -113,7 +116,11 @@ def _branch_by_branch(
             faces = {part.name: interface(part) for part in variant.parts}
             body = modular.of_body(one, saga, variant.body)
             model = Model(body, saga, args, settings.options, settings.rules, faces, courses)
-            made.append(explore(model, settings.bounds, watch))
+            # Once it was stopped, the rest is only touched.
+            bounds = Bounds(states=1) if stopped else settings.bounds
+            made.append(explore(model, bounds, watch))
+            if made[-1].stopped:
+                stopped.append(True)
         return made
 
     runs = run(program)
@@ -121,6 +128,7 @@ def _branch_by_branch(
         runs[0].worlds += exploration.worlds
         runs[0].steps += exploration.steps
         runs[0].complete &= exploration.complete
+        runs[0].stopped |= exploration.stopped
         runs[0].beyond_faults |= exploration.beyond_faults
     return runs
 
@@ -170,7 +178,8 @@ def _verdict(
             breach = Breach("endless", None)
             found.setdefault(breach, Found(breach, path, run.model, not run.model.interfaces))
     breaches = sorted(found.values(), key=lambda one: (one.path.faults, len(one.path.edges)))
-    breaches = [_confirmed(program, saga, args, settings, one) for one in breaches]
+    if not any(run.stopped for run in runs):
+        breaches = [_confirmed(program, saga, args, settings, one) for one in breaches]
     reached = {pair for run in runs for pair in run.reached}
     beyond = any(run.beyond_faults for run in runs)
     return Verdict(
@@ -179,6 +188,7 @@ def _verdict(
         faults=settings.bounds.faults if beyond else None,
         worlds=sum(run.worlds for run in runs),
         steps=sum(run.steps for run in runs),
+        stopped=any(run.stopped for run in runs),
         breaches=tuple(breaches),
         outcomes=_least([run.outcomes for run in runs]),
         errors=_least([run.errors for run in runs]),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -92,7 +94,7 @@ def test_concise_is_one_line_for_each_finding(tmp_path: Path) -> None:
     done = verify(tmp_path, LEAKS, "--format", "concise")
     first, last = done.stdout.splitlines()
     assert first.startswith("buy.saga:4:11: error[SG601] effect-left:")
-    assert last == "Buy: 1 finding, complete"
+    assert last == "Buy: 1 finding, complete (every combination of faults, 1 crash)"
 
 
 @pytest.mark.parametrize(
@@ -147,3 +149,56 @@ def test_a_script_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     done = verify(tmp_path, LEAKS, "--script", "buy.saga/faults.json")
     assert done.returncode == 2
     assert "cannot write buy.saga/faults.json" in done.stderr
+
+
+def test_ctrl_c_keeps_what_was_found(tmp_path: Path) -> None:
+    steps = "".join(f"  if n > {i} {{ step Stock.reserve(order) }}\n" for i in range(10))
+    text = LEAKS.replace("big: bool", "n: int").replace("  if big { sleep 1h }\n", steps)
+    (tmp_path / "buy.saga").write_text(text, "utf-8")
+    began = subprocess.Popen(
+        [SAGA, "verify", "buy.saga"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    time.sleep(4)
+    began.send_signal(signal.SIGINT)
+    told, _ = began.communicate(timeout=30)
+    assert began.returncode == 1
+    assert "error[SG601]" in told
+    assert "not complete: stopped" in told
+
+
+def test_a_child_saga_is_explored_with_its_own_errors_and_events(tmp_path: Path) -> None:
+    """The handler of a child's timeout, and what a child does after its event."""
+    text = """
+event Go { }
+service Pay {
+  command note(who: string) keyed compensate undo(key)
+  command undo(of: key) idempotent, absent ok, fences late
+  command plan(who: string) keyed compensate unplan(key)
+  command unplan(of: key) idempotent, absent ok
+  command close(run: string) keyed
+}
+saga One(who: string) { step Pay.note(who) }
+saga Two(who: string) { wait go: Go within 1h else null if go != null { step Pay.plan(who) } }
+saga Run(x: string) {
+  id x
+  attempt { step saga One(x) } on Timeout { step Pay.plan(x) }
+  pivot step Pay.close(x)
+}
+saga Other(x: string) {
+  id x
+  step saga Two(x)
+  pivot step Pay.close(x)
+}
+"""
+    done = verify(tmp_path, text, "Run", "--format", "concise")
+    assert "`Pay.plan` may still happen" in done.stdout
+    done = verify(tmp_path, text, "Other", "--format", "concise")
+    assert "`Pay.plan` may still happen" in done.stdout
+
+
+def test_that_nobody_answers_is_no_fault(tmp_path: Path) -> None:
+    text = HOLDS.replace("saga Buy", "event Go { }\nsaga Buy").replace(
+        "if big { sleep 1h }", "wait go: Go within 1h else null"
+    )
+    told = json.loads(verify(tmp_path, text, "--faults", "0", "--format", "json").stdout)
+    assert "completed" in told["verdicts"][0]["outcomes"]

@@ -333,7 +333,7 @@ def test_the_command_plays_it_in_simulated_time(tmp_path: Path) -> None:
     made = command(tmp_path, write_script(script(*faults)))
     assert made.exit_code == 1
     assert "compensated with Timeout  Main o-1, 2" in made.stdout
-    assert "LEFT      S.do: a late call took effect after it was undone" in made.stdout
+    assert "LEFT      S.do: it took effect after S.undo had undone it" in made.stdout
     unused = "note: this fault never happened: S.seal not sent (call 1, attempt 1)"
     assert unused in made.stdout
 

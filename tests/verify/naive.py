@@ -220,7 +220,8 @@ class _Run:
             return
         rest = tuple(other for other in world.timers if other != (path, timer))
         after = self.later(replace(world, timers=rest), timer.at)
-        after = replace(after, spent=world.spent + (fault is not None))
+        # That nobody answers is no fault.
+        after = replace(after, spent=world.spent + (fault not in (None, "missing")))
         yield self.tell(after, path, m.TimerFired(after.now, timer.place, timer.timer))
 
     def arrives(self, world: World) -> Iterator[World]:
