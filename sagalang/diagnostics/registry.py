@@ -89,6 +89,7 @@ CODES: Final[tuple[Code, ...]] = (
     # 6 verification
     Code("SG601", "effect-left", _E, "a failure after which an effect stays"),
     Code("SG602", "promise-broken", _E, "a failure that breaks what the language promises"),
+    Code("SG603", "undone-with-another", _E, "a compensation that undoes more than its own step"),
     # 7 limits of a target
     Code("SG701", "not-compilable", _E, "something that does not compile to Python yet"),
     # 9 internal and I/O

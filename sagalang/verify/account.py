@@ -51,7 +51,13 @@ def account(found: Found) -> Account:
 
 
 def _code(breach: Breach) -> str:
-    return "effect-left" if breach.rule in ("left", "forgotten") else "promise-broken"
+    match breach.rule:
+        case "left" | "forgotten":
+            return "effect-left"
+        case "not-done":
+            return "undone-with-another"
+        case _:
+            return "promise-broken"
 
 
 def _step(model: Model, id_: Id | None) -> p.Step | None:
@@ -83,7 +89,10 @@ def _sentence(found: Found, label: str) -> str:
         case "undone-before-done":
             return f"`{label}` is undone although it never happened"
         case "not-done":
-            return f"{saga} {ended}, but `{label}` did not happen"
+            return (
+                f"{saga} {ended}, but `{label}` is undone:"
+                " the compensation of another step with the same inputs undid it, too"
+            )
         case "abort-after-pivot":
             return f"{saga} aborts after its point of no return"
         case "compensation-after-pivot":
@@ -135,6 +144,13 @@ def _missing(model: Model, step: p.Step, breach: Breach) -> tuple[Span, str, str
                 command.span,
                 "keyed for",
                 f"let `{command.label}` keep its keys longer: `keyed for …`",
+            )
+        case "not-done" if isinstance(undo, p.Compensation):
+            return (
+                undo.call.span,
+                "key",
+                "compensate by key, which names one step: "
+                f"`keyed` on `{command.label}`, and `compensate {undo.call.operation}(key)`",
             )
         case "done-twice" if not command.repeatable:
             return (

@@ -28,6 +28,7 @@ from sagalang.verify.holds import broken
 from sagalang.verify.normal import normal
 from sagalang.verify.outcomes import Outcomes, belief, poll_name
 from sagalang.verify.service import Belief, Rules, Unit
+from sagalang.verify.shared import alike, undoing_of
 from sagalang.verify.stage import Stage
 from sagalang.verify.values import Question, Symbol, Undecided
 from sagalang.verify.world import (
@@ -113,6 +114,8 @@ class Model(Stage):
                 held = belief(flight.purpose, outcome)
                 known = replace(result.unit, belief=held)
                 after = with_unit(after, (flight.path, flight.place), known)
+                if held is Belief.UNDONE:
+                    after = self._undone_with(after, flight, operation)
             edge = Edge(
                 "call",
                 operation.label,
@@ -346,6 +349,22 @@ class Model(Stage):
                     queue += more_
         return self._seal(world)
 
+    def _undone_with(self, world: World, flight: Flight, undo: p.Operation) -> World:
+        """What else a compensation by inputs undid, and keeps out from now on."""
+        path, state = flight.path, dict(world.sagas)[flight.path]
+        undoing = undoing_of(self, path, state, flight.place)
+        if undoing is None:
+            return world
+        for place in alike(self, path, state, undoing):
+            unit = unit_at(world, path, place)
+            if unit is not None and place != flight.place and unit.belief is Belief.DONE:
+                fenced = unit.fenced or undo.promises.fences_late
+                world = with_unit(world, (path, place), replace(unit, effects=0, fenced=fenced))
+        fence = (path, *undoing)
+        if undo.promises.fences_late and fence not in world.fences and self.repeats(path):
+            world = replace(world, fences=(*world.fences, fence))
+        return world
+
     def _child_ended(
         self, world: World, path: Path, outcome: m.SagaOutcome
     ) -> tuple[World, list[tuple[Path, m.Command]]]:
@@ -379,7 +398,9 @@ class Model(Stage):
                 ):
                     breaches.append(Breach("out-of-order", (path, place), str(where)))
         if purpose is m.Purpose.STEP and not operation.is_query and unit is None:
-            world = with_unit(world, (path, place), Unit())
+            undoing = undoing_of(self, path, dict(world.sagas)[path], place)
+            kept_out = undoing is not None and (path, *undoing) in world.fences
+            world = with_unit(world, (path, place), Unit(fenced=kept_out))
         elif unit is not None and purpose is not m.Purpose.STEP:
             world = with_unit(world, (path, place), replace(unit, belief=Belief.UNDOING))
         elif unit is not None:

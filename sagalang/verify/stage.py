@@ -113,6 +113,10 @@ class Stage:
             self._awaited[name] = _waits(self.program, name)
         return self._awaited[name]
 
+    def repeats(self, path: Path) -> bool:
+        """Whether the saga may go on after it undid something: it has an `attempt`."""
+        return any(isinstance(s, p.Attempt) for s in self.definition(path).statements.values())
+
     def christen(self, path: Path, saga: str) -> None:
         """A child saga begins at `path`."""
         self._names[path] = saga

@@ -59,6 +59,8 @@ class World(Struct, frozen=True, gc=False):
     sent: tuple[tuple[str, int], ...] = ()
     cancelled: bool = False
     aborted: tuple[Path, ...] = ()
+    fences: tuple[tuple[Path, str, tuple[Any, ...]], ...] = ()
+    """Compensations by inputs that keep out what comes after them: operation and arguments."""
 
     @property
     def root(self) -> State:

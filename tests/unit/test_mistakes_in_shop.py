@@ -167,6 +167,7 @@ NOT_IN_REACH = {
     "no-verdict": "told by `saga test`",
     "effect-left": "told by `saga verify`",
     "promise-broken": "told by `saga verify`",
+    "undone-with-another": "told by `saga verify`",
 }
 IN_TWO_PLACES: list[tuple[str, tuple[tuple[str, str], ...]]] = [
     (
