@@ -196,7 +196,8 @@ def diagrams(draw: st.DrawFn) -> d.SequenceDiagram:
     cast = draw(st.lists(st.builds(d.Participant, texts(), kinds), min_size=1, max_size=6))
     last = len(cast) - 1
     at = st.integers(0, last)
-    message = st.builds(d.Message, at, at, texts(), st.sampled_from(d.MessageKind))
+    kind, fate = st.sampled_from(d.MessageKind), st.sampled_from(d.Fate)
+    message = st.builds(d.Message, at, at, texts(), kind, fate=fate)
     lines = st.lists(texts(), min_size=1, max_size=3).map(tuple)
     note = st.builds(d.Note, lines, st.sampled_from(d.NoteKind), st.none() | st.tuples(at, at))
 
