@@ -9,7 +9,7 @@ from dataclasses import replace
 from sagalang.compile import naming, reads, steps
 from sagalang.compile.context import annotation
 from sagalang.compile.expressions import Env, render, string
-from sagalang.compile.layout import Bracket, Doc, Suffix, Text, call
+from sagalang.compile.layout import Bracket, Doc, Parts, Prefix, Text, call
 from sagalang.compile.writer import Body, Function
 from sagalang.model import program as p
 from sagalang.model import types as t
@@ -104,7 +104,8 @@ def _bind_or_else(body: Body, found: p.Wait | p.Poll, doc: Doc, env: Env, live: 
     if not isinstance(otherwise, p.Abort):
         return _bind(body, found, doc, env, live)
     if name not in live:
-        body.write("if await ", Suffix(doc, " is None"), ":")
+        asked = Parts((("", Prefix("await ", doc)), ("is ", Text("None"))))
+        body.write("if ", asked, ":")
         _raise(body.deeper(), otherwise, env)
         return env
     shared = env.targets.get(name)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from sagalang.verify.explore import Bounds
 from sagalang.verify.told import diagnostics
-from sagalang.verify.verify import Verdict, verify
+from sagalang.verify.verify import Settings, Verdict, verify
 from sagalang.workspace import load, load_text
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -85,7 +86,10 @@ def test_without_one_promise_the_shop_breaks(operation: str, pattern: str, name:
     loaded = load_text(without(pattern, operation), "shop.saga", POLICIES)
     found = {d.name for d in loaded.diagnostics}
     if not loaded.has_errors:
-        found |= {d.name for d in diagnostics(verify(loaded.program, "PlaceOrder"))}
+        settings = Settings(bounds=Bounds(faults=1))
+        found |= {
+            d.name for d in diagnostics(verify(loaded.program, "PlaceOrder", settings=settings))
+        }
     assert name in found
 
 
