@@ -23,7 +23,7 @@ from sagalang.runtime.values import Values
 
 from .twin import Told, compile_to_module, entries, plain
 
-EXAMPLES = 250 if "SAGA_SLOW" in os.environ else 100
+EXAMPLES = 250 if "SAGA_SLOW" in os.environ else 60
 
 
 def told(result: Any, world: World, clock: SimulatedClock) -> Told:

@@ -5,6 +5,7 @@ The sagas are flawless by the checker, so nothing but the defect can be to blame
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -20,6 +21,9 @@ from sagalang.verify.world import Options
 from sagalang.workspace.load import load_text
 
 from .sagas import AFTER, ONCE, STEP, contract, saga
+
+SLOW = "SAGA_SLOW" in os.environ
+"""Also in full, without the reductions."""
 
 LONGEST = 10
 EVER_AFTER = "timeout 10s retry forever backoff 1s * 2 up to 1m jitter full"
@@ -135,7 +139,7 @@ def rules_broken(found: Exploration) -> dict[tuple[str, str], list[Path]]:
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
-@pytest.mark.parametrize("reduced", [True, False], ids=["reduced", "in full"])
+@pytest.mark.parametrize("reduced", [True, False] if SLOW else [True])
 def test_the_defect_is_found_and_shown_with_few_events(defect: str, reduced: bool) -> None:
     rules, text, expected = DEFECTS[defect]
     broken = rules_broken(explored(text, rules, inert=reduced, normal=reduced))
