@@ -36,7 +36,7 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
-EXAMPLES = 400 if "SAGA_SLOW" in os.environ else 100  # for each service
+EXAMPLES = 400 if "SAGA_SLOW" in os.environ else 200  # for each service
 
 # A few names come again and again, so that undos, repeats and what they are about meet.
 KNOWN = ['"k"', "k/k", *(f"k{n}" for n in range(0, EXAMPLES, 50))]
