@@ -68,7 +68,8 @@ class Participant:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """An arrow. `path` is the step it belongs to, for what else is known about it."""
+    """An arrow. `path` is the step it belongs to. `details`: what else there is to know about it,
+    for formats that can show it on demand: its policy, its key, its worst case."""
 
     source: int
     target: int
@@ -77,6 +78,7 @@ class Message:
     path: str | None = None
     span: Span | None = None
     fate: Fate = Fate.ARRIVES
+    details: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
