@@ -108,7 +108,7 @@ NOT_IN_SPEC = {
     "not-compilable": "given by `saga compile` only; tests/compile has it",
     "internal-error": "only a bug of ours gives it",
     "unreadable-file": "needs a file system; tests/unit/test_load.py has it",
-    "too-many-participants": "belongs to choreography, which is reserved",
+    "too-many-participants": "told by `saga render --as choreography`; tests/render has it",
     "promise-broken": "only a service that lies leads there; tests/verify plants them",
     "retry-exceeds-deadline": "given by the graph's analysis; see tests/unit/test_graph.py",
 }

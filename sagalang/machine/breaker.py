@@ -11,6 +11,7 @@ clock that does not run backwards; where it does, the newest time seen stands.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Final
 
@@ -29,7 +30,23 @@ class Phase(Enum):
     HALF_OPEN = "half-open"
 
 
+class Turning(Enum):
+    """What makes a breaker enter another phase."""
+
+    BROKE = "enough of the newest calls failed, or were slow"
+    PROBED = "the open time is over, and somebody calls"
+    RECOVERED = "the probes went well"
+    RELAPSED = "the probes failed, or were slow"
+
+
 _CLOSED, _OPEN, _HALF_OPEN = Phase.CLOSED, Phase.OPEN, Phase.HALF_OPEN
+
+NEXT: Final[Mapping[tuple[Phase, Turning], Phase]] = {
+    (_CLOSED, Turning.BROKE): _OPEN,
+    (_OPEN, Turning.PROBED): _HALF_OPEN,
+    (_HALF_OPEN, Turning.RECOVERED): _CLOSED,
+    (_HALF_OPEN, Turning.RELAPSED): _OPEN,
+}
 
 
 class Tally(Struct, frozen=True, gc=False):
@@ -109,7 +126,7 @@ def admit(
     if phase is _OPEN:
         if now < state.until:
             return state, state.until - now
-        state = BreakerState(_HALF_OPEN, state.generation + 1, rounds=state.rounds)
+        state = _enter(state, Turning.PROBED, rounds=state.rounds)
     probing = state.probing
     under_way = _unforfeited(probing.under_way, now)
     taken = len(under_way)
@@ -143,7 +160,7 @@ def record(
     if state.phase is _CLOSED:
         tally = _counted(config, state.tally, failed, slow, now)
         if tally.total >= config.calls and _broken(config, tally):
-            return _opened(config, state, 0, now)
+            return _opened(config, state, Turning.BROKE, 0, now)
         return BreakerState(_CLOSED, state.generation, tally)
     return _probed(config, state, permit.number, failed, slow, now)
 
@@ -195,8 +212,8 @@ def _probed(
     if probing.total < config.probes:
         return BreakerState(_HALF_OPEN, state.generation, rounds=state.rounds, probing=probing)
     if _broken(config, probing):
-        return _opened(config, state, state.rounds + 1, now)
-    return BreakerState(_CLOSED, state.generation + 1)
+        return _opened(config, state, Turning.RELAPSED, state.rounds + 1, now)
+    return _enter(state, Turning.RECOVERED)
 
 
 def _broken(config: Breaker, counts: Tally | Probing) -> bool:
@@ -206,9 +223,18 @@ def _broken(config: Breaker, counts: Tally | Probing) -> bool:
     )
 
 
-def _opened(config: Breaker, state: BreakerState, rounds: int, now: Ms) -> BreakerState:
-    until = now + _open_time(config, rounds)
-    return BreakerState(_OPEN, state.generation + 1, until=until, rounds=rounds)
+def _opened(
+    config: Breaker, state: BreakerState, turning: Turning, rounds: int, now: Ms
+) -> BreakerState:
+    return _enter(state, turning, until=now + _open_time(config, rounds), rounds=rounds)
+
+
+def _enter(
+    state: BreakerState, turning: Turning, *, until: Ms = 0, rounds: int = 0
+) -> BreakerState:
+    """The phase that follows, empty but for what is given, in a generation of its own."""
+    phase = NEXT[state.phase, turning]
+    return BreakerState(phase, state.generation + 1, until=until, rounds=rounds)
 
 
 def _open_time(config: Breaker, rounds: int) -> Ms:

@@ -1,49 +1,64 @@
 """The machine's tables as state diagrams: `python -m sagalang.machine.pictures`.
 
-What it prints stands in ARCHITECTURE.md, so that the pictures there are what the code goes by.
+What it prints stands in ARCHITECTURE.md, and the breaker in docs/resilience.md, so that the
+pictures there are what the code goes by.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from enum import Enum
+from typing import Final, TypeVar
 
-from sagalang.machine import calls, state, undo
+from sagalang.machine import breaker, calls, state, undo
 
 BEGIN: Final = "<!-- state diagrams: python -m sagalang.machine.pictures -->"
 END: Final = "<!-- end of state diagrams -->"
 
 _START: Final = "[*]"
 
+State = TypeVar("State", bound=Enum)
+Cause = TypeVar("Cause", bound=Enum)
+
 
 def diagram(arrows: Iterable[tuple[str, str, str]]) -> str:
     """A Mermaid state diagram; `arrows`: from, to, why. `[*]` is the beginning and the end."""
-    lines = [f"  {before} --> {after}: {why}" for before, after, why in arrows]
-    return "\n".join(["stateDiagram-v2", *lines])
+    drawn = tuple(arrows)
+    names = dict.fromkeys(name for before, after, _ in drawn for name in (before, after))
+    # Mermaid ends an id at a hyphen.
+    ids = {name: name.replace("-", "_") for name in names}
+    aliases = [f'  state "{name}" as {id_}' for name, id_ in ids.items() if name != id_]
+    lines = [f"  {ids[before]} --> {ids[after]}: {why}" for before, after, why in drawn]
+    return "\n".join(["stateDiagram-v2", *aliases, *lines])
+
+
+def life(begin: State, why: str, table: Mapping[tuple[State, Cause], State | None]) -> str:
+    """The diagram of a table: what each state becomes by which cause; None is the end."""
+    steps = ((before, cause, after) for (before, cause), after in table.items())
+    return diagram(
+        [
+            (_START, begin.value, why),
+            *(
+                (before.value, _START if after is None else after.value, cause.value)
+                for before, cause, after in steps
+            ),
+        ]
+    )
 
 
 def saga() -> str:
     """The phases of a saga."""
-    steps = ((before, turning, after) for (before, turning), after in state.NEXT.items())
-    return diagram(
-        [
-            (_START, state.Phase.FORWARD.value, "it starts"),
-            *((before.value, after.value, turning.value) for before, turning, after in steps),
-        ]
-    )
+    return life(state.Phase.FORWARD, "it starts", state.NEXT)
 
 
 def undoing() -> str:
     """What may have to be undone: a step, or a child saga."""
-    return diagram(
-        [
-            (_START, undo.Status.SETTLING.value, "its intent is on record"),
-            *(
-                (before.value, _START if after is None else after.value, fate.value)
-                for (before, fate), after in undo.LIFE.items()
-            ),
-        ]
-    )
+    return life(undo.Status.SETTLING, "its intent is on record", undo.LIFE)
+
+
+def circuit_breaker() -> str:
+    """The phases of a breaker."""
+    return life(breaker.CLOSED.phase, "no call yet", breaker.NEXT)
 
 
 def call() -> str:

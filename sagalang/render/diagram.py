@@ -122,7 +122,7 @@ Item = Message | Note | Fragment | Phase
 
 @dataclass(frozen=True, slots=True)
 class SequenceDiagram:
-    """The first participant is the orchestrator."""
+    """The first participant is the orchestrator; in a choreography whoever starts it."""
 
     title: str
     participants: tuple[Participant, ...]

@@ -162,7 +162,7 @@ NOT_IN_REACH = {
     "not-compilable": "told by `saga compile`",
     "internal-error": "only a bug of ours gives it",
     "unreadable-file": "it is about the file itself",
-    "too-many-participants": "belongs to choreography, which is reserved",
+    "too-many-participants": "told by `saga render --as choreography`; tests/render has it",
     "expectation-not-met": "told by `saga test`",
     "no-verdict": "told by `saga test`",
     "effect-left": "told by `saga verify`",
