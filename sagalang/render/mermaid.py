@@ -20,6 +20,7 @@ from sagalang.render.diagram import (
     Message,
     MessageKind,
     Note,
+    NoteKind,
     ParticipantKind,
     Phase,
     SequenceDiagram,
@@ -112,9 +113,12 @@ def _fragment(kind: FragmentKind, arms: tuple[Arm, ...], depth: int, last: int) 
 
 def _place(note: Note, last: int) -> str:
     first, end = note.over if note.over is not None else (0, last)
-    first, end = min(first, end), min(max(first, end), last)
+    first, end = min(first, end, last), min(max(first, end), last)
     return f"s{first}" if first == end else f"s{first},s{end}"
 
 
 def _lines(note: Note) -> str:
-    return "<br/>".join(escape(line) for line in note.lines)
+    lines = [escape(line) for line in note.lines]
+    if note.kind is NoteKind.PIVOT:  # all notes look the same, and this one is a line, not a remark
+        lines[0] = f"=== {lines[0]} ==="
+    return "<br/>".join(lines)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -11,73 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
+from subjects import drawn, examples, hostile_diagrams, notes, random_diagrams, random_sagas
 
-from sagalang.graph import lower
 from sagalang.render import diagram as d
 from sagalang.render.mermaid import emit
-from sagalang.render.sequence import model
-from sagalang.workspace import load
 
 HERE = Path(__file__).parent / "mermaid"
-ROOT = Path(__file__).parents[2]
-EXAMPLES = 200 if "SAGA_SLOW" in os.environ else 60
-GOLDEN = ROOT / "tests" / "golden" / "mermaid"
-SOURCES = (
-    (ROOT / "examples" / "order" / "order.saga", "PlaceOrder"),
-    (ROOT / "examples" / "shop" / "shop.saga", "PlaceOrder"),
-    (GOLDEN / "constructs.saga", "BookTrip"),
-    (GOLDEN / "constructs.saga", "Luggage"),
-)
-HOSTILE = (
-    "end",
-    "END",
-    "a;b",
-    "#",
-    "#59;",
-    "#quot;",
-    '"',
-    "'",
-    "`x`",
-    "<b>",
-    "</script><script>alert(1)</script>",
-    "&lt;",
-    "a\nb",
-    "\r\n",
-    "😀👩\u200d💻",
-    "\u202eright to left\u2066",
-    "مرحبا بالعالم",
-    "x" * 200,
-    "wrap:",
-    ":wrap: x",
-    "nowrap:x",
-    "%%{init: {}}%%",
-    "%% comment",
-    "style a:b#1;",
-    "classDef x:y#1;",
-    "participant s0 as x",
-    "Note over s0: x",
-    "@{ type: actor }",
-    "->>",
-    "-x",
-    "s0->>s1: hi",
-    "$$\\frac{1}{2}$$",
-    "rgb(1, 2, 3)",
-    "autonumber",
-    "title: x",
-    "accTitle: x",
-    "box x",
-    "()",
-    "+x",
-    "-",
-    "",
-    " ",
-    "ﬂ°°59¶ß",
-    "else",
-    "and",
-    "option x",
-)
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 pytestmark = [
     pytest.mark.external,
@@ -120,9 +59,7 @@ def compare(diagrams: Sequence[d.SequenceDiagram]) -> None:
             {"from": f"s{m.source}", "to": f"s{m.target}", "text": shown(m.text)}
             for m in d.messages(diagram.items)
         ], text
-        assert found["notes"] == [
-            "<br/>".join(shown(line) for line in note.lines) for note in notes(diagram.items)
-        ], text
+        assert found["notes"] == [noted(note) for note in notes(diagram.items)], text
         assert found["title"] == shown(diagram.title)
 
 
@@ -130,27 +67,26 @@ def shown(text: str) -> str:
     return d.printable(text) or "\u00a0"
 
 
-def notes(items: tuple[d.Item, ...]) -> list[d.Note]:
-    found: list[d.Note] = []
-    for item in items:
-        match item:
-            case d.Note():
-                found.append(item)
-            case d.Phase(items=inner):
-                found += notes(inner)
-            case d.Fragment(arms=arms):
-                found += [note for arm in arms for note in notes(arm.items)]
-    return found
+def noted(note: d.Note) -> str:
+    lines = [shown(line) for line in note.lines]
+    if note.kind is d.NoteKind.PIVOT:
+        lines[0] = f"=== {lines[0]} ==="
+    return "<br/>".join(lines)
 
 
-def test_examples_are_read_as_they_were_meant() -> None:
-    compare([model(lower(load(str(path)).program, saga)) for path, saga in SOURCES])
+def test_examples_and_hostile_texts_are_read_as_they_were_meant() -> None:
+    compare([*examples(), *hostile_diagrams()])
+
+
+def test_random_diagrams_and_sagas() -> None:
+    compare([*random_diagrams(), *drawn(random_sagas())])
 
 
 def test_goldens_are_accepted() -> None:
-    paths = sorted(GOLDEN.glob("*.mmd"))
-    assert len(paths) >= len(SOURCES)
-    for path, found in zip(paths, read([p.read_text("utf-8") for p in paths]), strict=True):
+    goldens = {path: path.read_text("utf-8") for path in sorted(GOLDEN.rglob("*.mmd"))}
+    ours = {path: text for path, text in goldens.items() if text.startswith("sequenceDiagram")}
+    assert len(ours) >= 4
+    for path, found in zip(ours, read(list(ours.values())), strict=True):
         assert found["ok"], f"{path.name}: {found.get('error')}"
 
 
@@ -158,84 +94,3 @@ def test_the_check_itself_can_fail() -> None:
     broken, good = read(["sequenceDiagram\n  end->>end: x;y\n", "sequenceDiagram\n  s0->>s1: x\n"])
     assert not broken["ok"]
     assert good["messages"] == [{"from": "s0", "to": "s1", "text": "x"}]
-
-
-def hostile(text: str) -> d.SequenceDiagram:
-    """The text in every place where a diagram can have one."""
-    call = d.Message(0, 1, text, d.MessageKind.CALL)
-    note = d.Note((text, text), d.NoteKind.INFO)
-    arm = d.Arm(text, (call, note))
-    several = (d.FragmentKind.PAR, d.FragmentKind.ALT, d.FragmentKind.CRITICAL)
-    fragments = tuple(
-        d.Fragment(kind, (arm, arm) if kind in several else (arm,)) for kind in d.FragmentKind
-    )
-    return d.SequenceDiagram(
-        text,
-        (
-            d.Participant(text, d.ParticipantKind.ORCHESTRATOR),
-            d.Participant(text, d.ParticipantKind.SERVICE),
-            d.Participant(text, d.ParticipantKind.ACTOR),
-        ),
-        (call, note, d.Phase((call,)), *fragments),
-        text,
-    )
-
-
-def test_hostile_texts_in_every_place() -> None:
-    compare([hostile(text) for text in HOSTILE])
-
-
-def texts() -> st.SearchStrategy[str]:
-    odd = st.sampled_from(HOSTILE)
-    return st.one_of(odd, st.text(max_size=30), st.tuples(odd, odd).map("".join))
-
-
-@st.composite
-def diagrams(draw: st.DrawFn) -> d.SequenceDiagram:
-    kinds = st.sampled_from(d.ParticipantKind)
-    cast = draw(st.lists(st.builds(d.Participant, texts(), kinds), min_size=1, max_size=6))
-    last = len(cast) - 1
-    at = st.integers(0, last)
-    kind, fate = st.sampled_from(d.MessageKind), st.sampled_from(d.Fate)
-    message = st.builds(d.Message, at, at, texts(), kind, fate=fate)
-    lines = st.lists(texts(), min_size=1, max_size=3).map(tuple)
-    note = st.builds(d.Note, lines, st.sampled_from(d.NoteKind), st.none() | st.tuples(at, at))
-
-    def nested(inner: st.SearchStrategy[d.Item]) -> st.SearchStrategy[d.Item]:
-        items = st.lists(inner, max_size=3).map(tuple)
-        arm = st.builds(d.Arm, texts(), items)
-        several = st.builds(
-            d.Fragment,
-            st.sampled_from((d.FragmentKind.PAR, d.FragmentKind.ALT, d.FragmentKind.CRITICAL)),
-            st.lists(arm, min_size=1, max_size=3).map(tuple),
-        )
-        single = st.builds(
-            d.Fragment,
-            st.sampled_from((d.FragmentKind.LOOP, d.FragmentKind.OPT, d.FragmentKind.BREAK)),
-            st.tuples(arm),
-        )
-        return st.one_of(several, single, st.builds(d.Phase, items))
-
-    items = st.lists(st.recursive(message | note, nested, max_leaves=12), max_size=6)
-    return d.SequenceDiagram(draw(texts()), tuple(cast), tuple(draw(items)), draw(texts()))
-
-
-def test_generated_diagrams() -> None:
-    """Collected first: one parser process reads them all."""
-    found: list[d.SequenceDiagram] = []
-
-    @settings(
-        max_examples=EXAMPLES,
-        database=None,
-        derandomize=True,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(diagrams())
-    def collect(diagram: d.SequenceDiagram) -> None:
-        found.append(diagram)
-
-    collect()
-    assert len(found) > EXAMPLES * 3 // 4
-    compare(found)

@@ -89,9 +89,10 @@ def test_ids_are_never_names() -> None:
         (
             Message(0, 1, "end", MessageKind.CALL),
             Fragment(FragmentKind.OPT, (Arm("end", (Note(("a", "b;c"), NoteKind.INFO, (1, 1)),)),)),
-            Note(("all",), NoteKind.PIVOT),
+            Note(("all", "b"), NoteKind.PIVOT),
             Note(("left",), NoteKind.INFO, (1, 0)),
             Note(("beyond",), NoteKind.INFO, (0, 7)),
+            Note(("far beyond",), NoteKind.INFO, (7, 7)),
         ),
         "a doc: comment",
     )
@@ -105,9 +106,10 @@ def test_ids_are_never_names() -> None:
         "  opt end\n"
         "    Note over s1: a<br/>b#59;c\n"
         "  end\n"
-        "  Note over s0,s1: all\n"
+        "  Note over s0,s1: === all ===<br/>b\n"
         "  Note over s0,s1: left\n"
         "  Note over s0,s1: beyond\n"
+        "  Note over s1: far beyond\n"
     )
 
 

@@ -14,7 +14,6 @@ const plain = (text) =>
   (text ?? "").replace(/ﬂ°°(\d+)¶ß/g, (_, code) => String.fromCodePoint(Number(code)));
 
 async function read(text) {
-  await mermaid.parse(text);
   const { db, type } = await mermaid.mermaidAPI.getDiagramFromText(text);
   const all = db.getMessages();
   return {

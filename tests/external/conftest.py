@@ -1,0 +1,3 @@
+"""The hostile saga is drawn here, not run."""
+
+collect_ignore_glob = ["*.saga"]
