@@ -37,7 +37,10 @@ check: $(DEV) ## lint, format, types, layers, examples
 	$(BIN)/lint-imports
 	$(BIN)/saga check examples/order/order.saga examples/shop/shop.saga
 
-external: $(DEV) ## the tests that need node: the real Mermaid parser
+external: $(DEV) ## the tests with the real Mermaid, PlantUML, Graphviz and a browser
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[external]'
+	@for program in plantuml dot chromium; do command -v $$program > /dev/null || absent=yes; done; \
+	if [ -n "$$absent" ]; then apt-get update -q && apt-get install -yq --no-install-recommends plantuml graphviz chromium; fi
 	npm install --prefix tests/external/mermaid --no-audit --no-fund --no-package-lock --loglevel=error
 	$(BIN)/python -m pytest tests/external
 
@@ -54,6 +57,7 @@ bench: $(DEV) ## the benchmarks, each with its peer and the ratio
 	$(BIN)/python benchmarks/policies.py
 	$(BIN)/python benchmarks/idempotency.py
 	$(BIN)/python benchmarks/verify.py
+	$(BIN)/python benchmarks/diagrams.py
 
 servers: $(DEV) ## what the tests of PostgreSQL and Redis stores need; without it they are skipped
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[servers]'

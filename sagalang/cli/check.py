@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import time
 
 import click
 
@@ -29,14 +27,13 @@ def command(files: tuple[str, ...], style: str, watch: bool) -> None:
     """
     if not watch:
         sys.exit(_check(files, style)[0])
-    try:
-        while True:
-            click.clear()
-            _, seen = _check(files, style)
-            click.echo("waiting for changes; Ctrl-C ends", err=True)
-            _wait_for_change(seen)
-    except KeyboardInterrupt:
-        sys.exit(0)
+    from sagalang.cli.watching import again_and_again
+
+    def once() -> set[str]:
+        click.clear()
+        return _check(files, style)[1]
+
+    again_and_again(once)
 
 
 def _check(files: tuple[str, ...], style: str) -> tuple[int, set[str]]:
@@ -70,21 +67,3 @@ def _check(files: tuple[str, ...], style: str) -> tuple[int, set[str]]:
         if names and len(files) == 1 and files[0] != "-":
             click.echo(f"next: saga run {files[0]} --mock")
     return status, set(sources)
-
-
-def _wait_for_change(files: set[str], every: float = 0.1) -> None:
-    """Return when one of the files has changed."""
-
-    def stamps() -> dict[str, tuple[int, int] | None]:
-        made: dict[str, tuple[int, int] | None] = {}
-        for name in files:
-            try:
-                info = os.stat(name)
-                made[name] = info.st_mtime_ns, info.st_size
-            except OSError:
-                made[name] = None
-        return made
-
-    before = stamps()
-    while stamps() == before:
-        time.sleep(every)

@@ -10,7 +10,11 @@ from pathlib import Path
 
 def write_text(path: Path, text: str) -> bool:
     """Write a file atomically; False if it held this text already. Raises OSError."""
-    data = text.encode("utf-8")
+    return write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, data: bytes) -> bool:
+    """The same for bytes."""
     with contextlib.suppress(FileNotFoundError):
         if path.read_bytes() == data:
             return False

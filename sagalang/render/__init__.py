@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from sagalang.model.program import Program
 
-FORMATS: Final = ("mermaid", "text")
+FORMATS: Final = ("mermaid", "plantuml", "svg", "text")
+"""Those that are text; `render.formats` has all."""
 
 
 def render(program: Program, saga_name: str, to: str = "mermaid") -> str:
@@ -22,8 +23,9 @@ def render(program: Program, saga_name: str, to: str = "mermaid") -> str:
     if to not in FORMATS:
         raise ValueError(f"no such format: {to}")
     from sagalang.graph import lower
-    from sagalang.render import mermaid, text
+    from sagalang.render import formats
     from sagalang.render.sequence import model
 
-    diagram = model(lower(program, saga_name))
-    return mermaid.emit(diagram) if to == "mermaid" else text.emit(diagram)
+    picture = formats.emit(model(lower(program, saga_name)), to)
+    assert isinstance(picture, str)
+    return picture
