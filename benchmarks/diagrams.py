@@ -22,8 +22,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sagalang.graph import lower
-from sagalang.render import dot, formats
-from sagalang.render.flow import flow
+from sagalang.render import formats
+from sagalang.render.graphs import dot
+from sagalang.render.graphs.flow import flow
 from sagalang.render.listing import listing
 from sagalang.render.sequence import model
 from sagalang.workspace import load_text

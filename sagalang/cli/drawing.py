@@ -94,8 +94,8 @@ def draw(loaded: Loaded, saga: str, request: Wanted) -> Picture:
     text = listing_of(loaded, saga)
     match request.view:
         case "flow":
-            from sagalang.render import dot
-            from sagalang.render.flow import flow
+            from sagalang.render.graphs import dot
+            from sagalang.render.graphs.flow import flow
 
             drawn = dot.emit(
                 flow(graph), direction=request.direction or "TB", theme=_fixed(request)
@@ -157,8 +157,8 @@ def worst_lines(program: Program, saga: str) -> dict[str, str]:
 
 def draw_map(programs: Sequence[Loaded], request: Wanted) -> Picture:
     """Which saga calls which operation of which service. Raises InputProblem."""
-    from sagalang.render.service_map import service_map
-    from sagalang.render.service_map_dot import emit_dot, emit_mermaid
+    from sagalang.render.graphs.service_map import service_map
+    from sagalang.render.graphs.service_map_dot import emit_dot, emit_mermaid
 
     found = service_map(loaded.program for loaded in programs)
     if request.to == "mermaid":
@@ -193,8 +193,8 @@ def _fixed(request: Wanted) -> str:
 def _laid_out(text: str, to: str) -> str | bytes:
     if to == "dot":
         return text
-    from sagalang.render.graphviz_engine import NoPicture
-    from sagalang.render.graphviz_engine import draw as lay_out
+    from sagalang.render.graphs.engine import NoPicture
+    from sagalang.render.graphs.engine import draw as lay_out
 
     try:
         return lay_out(text, to)

@@ -135,10 +135,11 @@ def _files(paths: tuple[str, ...]) -> list[str]:
 
 def _draw_journal(path: str, request: Wanted, output: str | None) -> None:
     from sagalang.cli import drawing
-    from sagalang.cli.journals import load_journal, picture
+    from sagalang.cli.journals import load_journal, picture, text_of
 
     found = load_journal(path)
-    put(drawing.emit(picture(found, values=request.values), request, None), output)
+    drawn = picture(found, values=request.values)
+    put(drawing.emit(drawn, request, text_of(found)), output)
 
 
 def _load(file: str) -> Loaded:

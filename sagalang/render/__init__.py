@@ -1,7 +1,8 @@
 """Diagrams of sagas: from the graph to one neutral sequence model, from it to each format.
 
 Invariant: an emitter sees nothing but the sequence model, and what it writes depends on nothing
-else: same model, same bytes. No picture shows a value, only names and the text of conditions.
+else: same model, same bytes. Pictures show names and the text of conditions, values only when
+asked, and a secret never.
 """
 
 from __future__ import annotations

@@ -13,10 +13,10 @@ from typing import Final
 
 from sagalang.render.diagram import SequenceDiagram
 from sagalang.render.svg import emit as emit_svg
-from sagalang.render.svg_metrics import covered
-from sagalang.render.svg_picture import picture
-from sagalang.render.svg_shapes import Text
-from sagalang.render.svg_themes import FAMILY
+from sagalang.render.svg.metrics import covered
+from sagalang.render.svg.picture import picture
+from sagalang.render.svg.shapes import Text
+from sagalang.render.svg.themes import FAMILY
 
 _PIXELS: Final = 64_000_000
 

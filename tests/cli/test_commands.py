@@ -506,7 +506,7 @@ def test_render_prints_or_writes_mermaid(tmp_path: Path) -> None:
     target = tmp_path / "order.mmd"
     assert saga("render", ORDER, "-o", target).returncode == 0
     assert target.read_text() == printed.stdout
-    refused = saga("render", ORDER, "-o", tmp_path / "order.mmd" / "x")
+    refused = saga("render", ORDER, "-o", tmp_path / "order.mmd" / "x.mmd")
     assert refused.returncode == 2
     assert "cannot write" in refused.stderr
 

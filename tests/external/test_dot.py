@@ -19,11 +19,12 @@ import pytest
 from subjects import FILES, HOSTILE, HOSTILE_FILE, example_sagas, hostile_sagas, random_sagas
 
 from sagalang.graph import lower
-from sagalang.render import graphviz_engine
 from sagalang.render.diagram import Participant, ParticipantKind, printable
-from sagalang.render.dot import emit
-from sagalang.render.flow import flow
-from sagalang.render.flow_graph import (
+from sagalang.render.graphs import engine as graphviz_engine
+from sagalang.render.graphs.dot import emit
+from sagalang.render.graphs.engine import NoPicture, draw
+from sagalang.render.graphs.flow import flow
+from sagalang.render.graphs.flow_graph import (
     Cluster,
     ClusterKind,
     EdgeKind,
@@ -32,8 +33,7 @@ from sagalang.render.flow_graph import (
     FlowKind,
     FlowNode,
 )
-from sagalang.render.graphviz_engine import NoPicture, draw
-from sagalang.render.service_map import (
+from sagalang.render.graphs.service_map import (
     MapEdge,
     MapNode,
     Place,
@@ -42,7 +42,7 @@ from sagalang.render.service_map import (
     service_map,
     shown_names,
 )
-from sagalang.render.service_map_dot import emit_dot, emit_mermaid
+from sagalang.render.graphs.service_map_dot import emit_dot, emit_mermaid
 from sagalang.workspace import load
 
 HERE = Path(__file__).parent
@@ -328,7 +328,7 @@ def test_without_both_it_says_what_to_install() -> None:
             sys.executable,
             "-c",
             "import sys; sys.modules['pygraphviz'] = None\n"
-            "from sagalang.render.graphviz_engine import NoPicture, draw\n"
+            "from sagalang.render.graphs.engine import NoPicture, draw\n"
             "try: draw('digraph {}', 'svg')\n"
             "except NoPicture as problem: print(problem)",
         ],

@@ -466,9 +466,9 @@ def test_two_hundred_steps_are_drawn_within_a_second_and_twice_the_same() -> Non
     graph = graph_of(
         f"{SERVICES} saga S(id: string) {{ id id {'step A.a(id) step B.c(id) ' * 100} }}"
     )
-    start = time.perf_counter()
+    start = time.process_time()
     first = mermaid.emit(choreography.model(graph))
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert mermaid.emit(choreography.model(graph)) == first
 
 

@@ -1,4 +1,4 @@
-"""The pictures of both examples that the README and the documents show, as the command draws them."""
+"""The pictures of both examples that the documents show, as the command draws them."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sagalang.model.program import Program
-from sagalang.render.service_map import Place, ServiceMap, Use, service_map, shown_names
-from sagalang.render.service_map_dot import emit_dot, emit_mermaid
+from sagalang.render.graphs.service_map import Place, ServiceMap, Use, service_map, shown_names
+from sagalang.render.graphs.service_map_dot import emit_dot, emit_mermaid
 from sagalang.workspace import load, load_text
 
 ROOT = Path(__file__).parents[2]

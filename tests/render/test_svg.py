@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from itertools import pairwise, product
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from xml.etree import ElementTree
 
 import pytest
@@ -34,10 +34,10 @@ from sagalang.render.diagram import (
 )
 from sagalang.render.sequence import model
 from sagalang.render.svg import THEMES, emit
-from sagalang.render.svg_picture import picture
-from sagalang.render.svg_shapes import FONTS, Box, Group, Look, Part, Picture, Text
-from sagalang.render.svg_shapes import Path as Path_
-from sagalang.render.svg_themes import DARK, LIGHT, Theme
+from sagalang.render.svg.picture import picture
+from sagalang.render.svg.shapes import FONTS, Box, Group, Look, Part, Picture, Text
+from sagalang.render.svg.shapes import Path as Path_
+from sagalang.render.svg.themes import DARK, LIGHT, Theme
 from sagalang.text import Source, Span
 from sagalang.workspace import load
 
@@ -470,6 +470,6 @@ def test_two_hundred_steps_are_drawn_well_within_a_second() -> None:
         Participant(f"Service{n}", ParticipantKind.SERVICE if n else ParticipantKind.ORCHESTRATOR)
         for n in range(20)
     )
-    start = perf_counter()
+    start = process_time()
     emit(SequenceDiagram("long", cast, steps))
-    assert perf_counter() - start < 1
+    assert process_time() - start < 1

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagalang.render.svg_metrics import Font, covered, width, wrap
+from sagalang.render.svg.metrics import Font, covered, width, wrap
 
 RENDER = Path(__file__).parents[2] / "sagalang" / "render"
 RANGES = (
@@ -82,7 +82,7 @@ def table() -> Iterator[str]:
     reason="run: pip install fonttools 'sagalang[png]'",
 )
 def test_the_table_is_what_the_font_says(golden: Callable[[Path, str], None]) -> None:
-    golden(RENDER / "svg_widths.py", HEAD + "\n".join((*table(), ")", "")))
+    golden(RENDER / "svg" / "widths.py", HEAD + "\n".join((*table(), ")", "")))
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,21 @@ import pytest
 
 from sagalang.interpret.run import Run, Send, begin
 from sagalang.machine.evaluate import Build, Scope, evaluate
-from sagalang.machine.events import Completed, Place, Purpose
+from sagalang.machine.events import Completed, Place, Purpose, Timer
 from sagalang.machine.outcomes import Failure, NotSent, Ok, Outcome, Rejected, Unknown
-from sagalang.model.program import Program
+from sagalang.model.program import Program, Scenario
 from sagalang.model.types import RecordRef
 from sagalang.render import mermaid, text
-from sagalang.render.diagram import Fate, Message, MessageKind, Note, NoteKind, messages
-from sagalang.render.journal import LateArrival, model
+from sagalang.render.diagram import (
+    Fate,
+    Message,
+    MessageKind,
+    Note,
+    NoteKind,
+    ParticipantKind,
+    messages,
+)
+from sagalang.render.journal import LateArrival, Shown, model
 from sagalang.runtime import journal as j
 from sagalang.runtime.clock import SimulatedClock, simulated
 from sagalang.runtime.contract import Request
@@ -26,7 +34,18 @@ from sagalang.runtime.engine import MemoryEngine
 from sagalang.runtime.fake_transport import FakeTransport
 from sagalang.runtime.fakes import FakeWorld
 from sagalang.runtime.faults import PlannedFault
+from sagalang.runtime.journal_file import (
+    Definition,
+    FaultStruck,
+    Header,
+    entry_line,
+    header_line,
+    read,
+)
+from sagalang.runtime.journal_values import Kept, covering
 from sagalang.runtime.values import Values
+from sagalang.scenario import run as run_scenario
+from sagalang.scenario.stage import Stage
 from sagalang.workspace import load, load_text
 
 ROOT = Path(__file__).parents[2]
@@ -301,9 +320,34 @@ def test_mermaid_draws_it_too(refused: tuple[j.Entry, ...]) -> None:
     assert "s0--)s2: charge arrives late" in shown
 
 
+@pytest.mark.parametrize("scenario", SHOP.scenarios, ids=lambda scenario: scenario.title)
+def test_a_run_is_drawn_the_same_from_its_file(scenario: Scenario) -> None:
+    stage = Stage(SHOP)
+    course = run_scenario(SHOP, scenario, stage=stage).course
+    cover = covering(SHOP, stage.values)
+    entries = [cover(entry) for entry in course.journal]
+    header = Header(
+        sagalang="0",
+        saga=scenario.saga,
+        saga_id=course.saga_id,
+        began=course.started,
+        fakes=True,
+        definition=Definition(main="a", files={"a": ""}),
+    )
+    found = read(header_line(header) + "".join(map(entry_line, entries)))
+    assert list(found.lines) == entries
+    whole = Shown(values=True)
+    assert model(SHOP, scenario.saga, found.lines) == model(SHOP, scenario.saga, course.journal)
+    drawn = model(SHOP, scenario.saga, found.lines, shown=whole)
+    assert drawn == model(SHOP, scenario.saga, entries, shown=whole)
+    assert "Main St 1" in repr(drawn) or "book" not in repr(drawn)
+    assert "'tok'" not in repr(entries)
+
+
 # --- Single entries ------------------------------------------------------------------------------
 
 START = 1_000
+ALL = Shown(values=True)
 COMMON: dict[str, Any] = {
     "at": START,
     "saga_id": "o-1",
@@ -365,6 +409,170 @@ def test_no_value_of_a_journal_is_shown() -> None:
         ),
     ]
     assert CARD not in repr(model(ORDER, "PlaceOrder", entries))
+
+
+def test_a_value_is_shown_only_where_it_was_covered_and_asked_for() -> None:
+    def shown(value: Any, values: bool) -> str:
+        entries = [
+            STARTED,
+            j.Intent(**COMMON, args=(value, None)),
+            j.AttemptStarted(**COMMON, attempt=1),
+            j.AttemptEnded(**COMMON, attempt=1, kind="ok"),
+            believed(Ok(value), "ok", None),
+            j.EventAccepted(at=START, saga_id="o-1", event="Paid", id="1", value=value),
+            j.SagaFinished(
+                at=START, saga_id="o-1", kind="completed", error=None, value=Completed(value)
+            ),
+        ]
+        return repr(model(ORDER, "PlaceOrder", entries, shown=Shown(values=values)))
+
+    raw, covered = shown(CARD, True), shown(Kept("ch-7"), True)
+    assert CARD not in raw
+    assert "charge(…, null)" in raw
+    assert "'charge(ch-7, null)'" in covered
+    assert "'ok ch-7'" in covered
+    assert "'Paid ch-7 " in covered
+    assert "'completed ch-7'" in covered
+    assert "ch-7" not in shown(Kept("ch-7"), False)
+
+
+def test_an_answer_that_is_not_believed_shows_no_value() -> None:
+    entries = [
+        j.AttemptStarted(**COMMON, attempt=1),
+        j.AttemptEnded(**COMMON, attempt=1, kind="rejected", error="Declined"),
+        believed(Unknown(Failure("Declined", Kept("why"))), "unknown", "Declined"),
+    ]
+    assert "why" not in repr(model(ORDER, "PlaceOrder", [STARTED, *entries], shown=ALL))
+
+
+def test_long_values_are_shortened_beside_the_arrow_and_whole_on_demand() -> None:
+    name = "x" * 200
+    entries: list[Any] = [
+        j.Intent(**COMMON, args=(Kept(name),)),
+        j.AttemptStarted(**COMMON, attempt=1),
+    ]
+    (call,) = drawn([STARTED, *entries], shown=ALL)
+    assert len(call.text) < 80
+    assert f"arguments ({name})" in call.details
+    key = "d134158b-217c-5940-91b2-3cb367bff238"
+    (call,) = drawn([STARTED, replace(entries[0], args=(Kept(key),)), entries[1]], shown=ALL)
+    assert call.text == "charge(d134158b…)"
+    assert f"arguments ({key})" in call.details
+
+
+def test_a_message_tells_on_demand_when_it_was_its_key_and_its_error() -> None:
+    later = {**COMMON, "at": START + 2_000}
+    call, answer = drawn(
+        [
+            STARTED,
+            j.AttemptStarted(**COMMON, attempt=2),
+            j.AttemptEnded(
+                **later, attempt=2, kind="unknown", error="Unavailable", detail="answered 503"
+            ),
+        ],
+        shown=Shown(clock=True),
+    )
+    assert call.details == ("1970-01-01 00:00:01 UTC, +0ms since the start", "key k", "attempt 2")
+    assert answer.details[1:] == ("after 2 s", "answered 503")
+    assert call.span is not None
+    assert ORDER.sources[call.span.file].text[call.span.start :].startswith("step Payment.charge")
+
+
+def test_a_breaker_stands_in_front_of_its_service() -> None:
+    changed = j.BreakerChanged(
+        **COMMON, scope="Payment", before="closed", after="open", until=START + 30_000
+    )
+    shown = model(ORDER, "PlaceOrder", [STARTED, changed])
+    note = shown.items[0]
+    assert isinstance(note, Note)
+    assert note.lines == ("breaker open: calls are refused; a probe after 30 s",)
+    assert note.over == (1, 1)
+    assert shown.participants[1].name == "Payment"
+    one = replace(changed, scope="Payment.charge")
+    assert notes(one) == ["breaker of charge open: calls are refused; a probe after 30 s"]
+
+
+def test_what_holds_a_call_back_is_said() -> None:
+    wait = {**COMMON, "delay": 500, "until": START + 500}
+    assert notes(
+        j.Queued(**COMMON, until=START + 1_000),
+        j.RetryRefused(**COMMON),
+        j.Waiting(**wait, reason="retry-after"),
+        j.Waiting(**wait, reason="retry-budget"),
+    ) == [
+        "too many calls under way; waits at most 1 s",
+        "charge: no retry, the budget is used up",
+        "again in 500 ms, as the service asks",
+        "the retry budget is used up; looks again in 500 ms",
+    ]
+
+
+def test_a_person_who_settles_something_is_an_actor() -> None:
+    settled = j.Settlement(
+        at=START,
+        saga_id="o-1",
+        place=Place("Payment.charge"),
+        purpose=Purpose.COMPENSATE,
+        how="done",
+        by="ann",
+        why="by phone",
+    )
+    shown = model(ORDER, "PlaceOrder", [STARTED, settled])
+    (message,) = messages(shown.items)
+    assert message.text == "settles undoing of Payment.charge: done (by phone)"
+    assert shown.participants[message.source].name == "ann"
+
+
+WAIT: dict[str, Any] = {"saga_id": "t-1", "place": Place("news"), "timer": Timer.WAIT}
+
+
+def test_an_event_that_nobody_waits_for_is_told_from_one_that_comes_too_late() -> None:
+    def weather_at(at: int, id_: str) -> j.EventAccepted:
+        return j.EventAccepted(at=at, saga_id="t-1", event="Weather", id=id_, value=None)
+
+    journal: list[j.Entry] = [
+        j.SagaStarted(at=0, saga_id="t-1", saga="Go", args={}),
+        weather_at(1, "a"),
+        j.TimerStarted(at=2, **WAIT, until=99),
+        weather_at(3, "a"),
+        weather_at(4, "b"),
+        j.TimerEnded(at=5, **WAIT, stopped=True),
+        weather_at(6, "c"),
+    ]
+    told = [m.text for m in messages(model(TRIP, "Go", journal).items)]
+    assert told == [
+        "+1ms Weather (kept, nobody waits for it now)",
+        "+3ms Weather (the same once more, it changes nothing)",
+        "+4ms Weather",
+        "+6ms Weather (too late, nobody waits for it)",
+    ]
+
+
+@pytest.mark.parametrize(("nights", "lifelines"), [(1, 1), (2, 2), (8, 8), (9, 1)])
+def test_each_of_a_few_child_sagas_has_its_own_lifeline(nights: int, lifelines: int) -> None:
+    names = tuple(f"n{n}" for n in range(nights))
+    journal = play(TRIP, "Go", change={"nights": names})
+    shown = model(TRIP, "Go", journal)
+    children = [p.name for p in shown.participants if p.kind is ParticipantKind.SAGA]
+    assert len(children) == lifelines
+    calls = [m.text for m in messages(shown.items) if "run" in m.text]
+    assert len(calls) == nights
+    for name in names:  # wherever it stands, it is told which one is meant
+        assert f"saga Luggage [{name}]" in children or any(f"[{name}]" in text for text in calls)
+
+
+def test_a_journal_whose_last_line_is_missing_says_so() -> None:
+    shown = model(ORDER, "PlaceOrder", [STARTED], shown=Shown(cut=True, doc="A run."))
+    assert shown.doc == "A run."
+    (note,) = shown.items
+    assert isinstance(note, Note)
+    assert note.lines == ("the journal ends here: its last line was not written to the end",)
+
+
+def test_a_fault_stands_at_the_service_that_it_strikes() -> None:
+    struck = FaultStruck(START, "Payment.charge", "is not sent")
+    shown = model(ORDER, "PlaceOrder", [STARTED, struck])
+    assert shown.items[0] == Note(("fault: charge is not sent",), NoteKind.MARK, (1, 1))
 
 
 def test_a_crash_loses_every_answer_under_way() -> None:

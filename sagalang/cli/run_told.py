@@ -1,0 +1,135 @@
+"""What `saga run` says beside the report: at the beginning, in trouble, and what to do next."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from sagalang.cli.run_journal import Keeping, Traces
+    from sagalang.cli.run_plan import Plan
+    from sagalang.cli.run_services import Fakes
+    from sagalang.interpret.run import RunResult
+    from sagalang.model import program as p
+    from sagalang.runtime.journal_file import Header
+
+
+def introduce(plan: Plan, progress: Any) -> None:
+    where = "fakes of its services" if plan.mock else "its services"
+    if plan.script is not None:
+        where += ", in simulated time"
+    progress(f"{plan.saga.name} on {where}" + (f", input {plan.origin}" if plan.origin else ""))
+
+
+def wait_hints(program: p.Program, saga: p.Saga) -> dict[str, str]:
+    """For each wait: which event it needs, and how to send it."""
+    from sagalang.graph.structure import blocks_of
+    from sagalang.model import program as p
+
+    found: dict[str, str] = {}
+
+    def visit(block: p.Block) -> None:
+        for statement in block.statements:
+            if isinstance(statement, p.Wait):
+                fields = program.events[statement.event].fields
+                shape = ", ".join(f"{field.name}: …" for field in fields)
+                event = f"{statement.event}({shape})"
+                found[statement.path] = f" for an event: --send '{event}'"
+            for inner in blocks_of(statement):
+                visit(inner)
+
+    visit(saga.body)
+    return found
+
+
+def as_it_is(journal: Sequence[Any]) -> str:
+    """What a run that is given up in the middle leaves behind."""
+    from sagalang.machine.events import Purpose
+    from sagalang.runtime import journal as j
+
+    there: dict[Any, str] = {}
+    for entry in journal:
+        match entry:
+            case j.Intent(purpose=Purpose.STEP):
+                there[entry.place] = f"{entry.label} (nobody knows)"
+            case j.OutcomeRecorded(purpose=Purpose.STEP, kind="ok"):
+                there[entry.place] = entry.label
+            case j.OutcomeRecorded(purpose=Purpose.STEP, kind="rejected" | "not sent"):
+                there.pop(entry.place, None)
+            case j.OutcomeRecorded(purpose=Purpose.COMPENSATE, kind="ok"):
+                there.pop(entry.place, None)
+    return "left as it is: " + (", ".join(there.values()) or "nothing was done")
+
+
+def say_remembered(plan: Plan, saga_id: str, label: str) -> None:
+    """A key that a service met before: this id was run already, and repeats have no new effect."""
+    click.echo(
+        f"\nnote: the services remember {saga_id} ({label} had seen its key), so nothing was done"
+        f" twice\nnext: saga run {plan.loaded.program.main} --id {next_id(saga_id)}"
+    )
+
+
+def next_id(saga_id: str) -> str:
+    import re
+
+    head, number = re.fullmatch(r"(.*?)(\d*)", saga_id, re.DOTALL).groups()  # type: ignore[union-attr]
+    return f"{head}{int(number) + 1}" if number else f"{saga_id}-2"
+
+
+def say_unused(plan: Plan, fakes: Fakes) -> None:
+    """Faults that no call met: without this, one believes to have tested them."""
+    missed = [text for text, struck in plan.struck(fakes.crashing.struck) if not struck]
+    if fakes.scripted is not None:
+        missed += [
+            f"{fault.operation} {fault.kind.value} (call {fault.call}, attempt {fault.attempt})"
+            for fault in fakes.scripted.unused
+        ]
+    for text in missed:
+        click.echo(f"\nnote: this fault never happened: {text}")
+
+
+def next_command(plan: Plan, result: RunResult, journal: str | None) -> None:
+    """One thing to try next: to look at what went wrong, or, on a terminal, what else there is."""
+    from sagalang.machine.events import Completed
+
+    if journal is not None and not isinstance(result.outcome, Completed):
+        picture = Path(journal).with_suffix(".svg")
+        click.echo(f"\nnext: saga render --journal {journal} -o {picture}")
+        return
+    if not sys.stdout.isatty():
+        return
+    file = plan.loaded.program.main
+    if plan.mock and not plan.faults:
+        rejections = [
+            f"{o.label} rejects {o.rejects[0].error}"
+            for s in plan.loaded.program.services.values()
+            for o in s.operations.values()
+            if o.rejects
+        ]
+        if rejections:
+            click.echo(f'\nnext: saga run {file} --mock --fault "{rejections[-1]}"')
+            return
+    click.echo(f"\nnext: saga render {file} --to mermaid")
+
+
+def say_traces(wanted: Traces, kept: Keeping, header: Header) -> None:
+    """Write the picture, and say what was written and what was not. How the saga ended is more
+    important: the exit status stays that of the run."""
+    from sagalang.cli.run_journal import write_picture
+
+    if wanted.journal is not None:
+        if kept.problem:
+            text = f"warning: the journal {wanted.journal} is not complete: {kept.problem}"
+            click.echo(f"{text}; the run went on", err=True)
+        else:
+            click.echo(f"wrote {wanted.journal}", err=True)
+    if wanted.picture is not None:
+        problem = write_picture(wanted, header, kept.lines)
+        if problem:
+            click.echo(f"warning: {wanted.picture} was not written: {problem}", err=True)
+        else:
+            click.echo(f"wrote {wanted.picture}", err=True)
