@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import click
 
 from sagalang.cli.inputs import InputProblem
 from sagalang.render.formats import ALL_FORMATS, FORMATS, GRAPH_FORMATS, VIEWS, by_suffix, suffixes
@@ -84,6 +87,21 @@ def _by_output(output: str | None) -> str | None:
             f"give --to {'|'.join(ALL_FORMATS)}, or a name that ends in one of {suffixes()}",
         )
     return found
+
+
+def load(file: str) -> Loaded:
+    """The checked file. What is wrong with it is shown, and ends the program: with status 1, or 2
+    where it cannot be read."""
+    from sagalang.cli.terminal import show_diagnostics, summary
+    from sagalang.workspace import load as read
+
+    loaded = read(file)
+    if loaded.has_errors:
+        show_diagnostics(loaded.diagnostics, loaded.sources, "full", sys.stderr)
+        click.echo(f"{summary(loaded.diagnostics)}; nothing was drawn", err=True)
+        unreadable = any(d.name == "unreadable-file" for d in loaded.diagnostics)
+        sys.exit(2 if unreadable else 1)
+    return loaded
 
 
 def draw(loaded: Loaded, saga: str, request: Wanted) -> Picture:

@@ -12,7 +12,6 @@ from sagalang.render.formats import ALL_FORMATS, THEMES, VIEWS
 
 if TYPE_CHECKING:
     from sagalang.cli.drawing import Wanted
-    from sagalang.workspace import Loaded
 
 
 @click.command("render")
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--when", "whens", metavar="FAULT", multiple=True, help="Only what happens then.")
 @click.option("--atlas", metavar="DIR", help="Every way to fail, with an index page.")
 @click.option("--journal", metavar="FILE", help="What a run really did: its --journal.")
-@click.option("--theme", type=click.Choice(THEMES), default="light", help="Colours.")
+@click.option("--theme", type=click.Choice(THEMES), help="Colours; light.")
 @click.option("--direction", type=click.Choice(["TB", "LR"]), help="Of graphs: down, or right.")
 @click.option("--values", is_flag=True, help="Show values too, but never secrets.")
 @click.option("--watch", is_flag=True, help="Draw again whenever a file changes; needs -o.")
@@ -35,7 +34,7 @@ def command(
     whens: tuple[str, ...],
     atlas: str | None,
     journal: str | None,
-    theme: str,
+    theme: str | None,
     direction: str | None,
     values: bool,
     watch: bool,
@@ -58,7 +57,7 @@ def command(
     from sagalang.cli.terminal import usage_error
 
     try:
-        request = drawing.wanted(view, target, output, theme, direction, values, whens)
+        request = drawing.wanted(view, target, output, theme or "light", direction, values, whens)
         if journal is not None:
             _refuse_beside("--journal", FILE=paths, **{"--as": view, "--when": whens})
             _refuse_beside("--journal", **{"--atlas": atlas, "--watch": watch})
@@ -72,11 +71,13 @@ def command(
             from sagalang.cli.atlas_files import write_atlas
 
             file, name = _one(paths)
-            write_atlas(file, name, atlas, values)
+            write_atlas(file, name, atlas, theme or "auto", values)
             return
         if watch:
             _watch(paths, request, output)
         _draw(paths, request, output)
+        if output is not None and request.view == "sequence" and not whens:
+            click.echo(f"next: saga render {' '.join(paths)} --atlas failures", err=True)
     except InputProblem as problem:
         usage_error(str(problem), problem.advice)
 
@@ -107,16 +108,14 @@ def _draw(paths: tuple[str, ...], request: Wanted, output: str | None) -> None:
     from sagalang.cli.terminal import show_diagnostics
 
     if request.view == "map":
-        loaded = [_load(file) for file in _files(paths)]
+        loaded = [drawing.load(file) for file in _files(paths)]
         put(drawing.draw_map(loaded, request).content, output)
         return
     file, name = _one(paths)
-    one = _load(file)
+    one = drawing.load(file)
     picture = drawing.draw(one, choose_saga(one, name).name, request)
     show_diagnostics(picture.warnings, one.sources, "full", sys.stderr)
     put(picture.content, output)
-    if output is not None and request.view == "sequence" and not request.whens:
-        click.echo(f"next: saga render {file} --atlas failures", err=True)
 
 
 def _files(paths: tuple[str, ...]) -> list[str]:
@@ -140,20 +139,6 @@ def _draw_journal(path: str, request: Wanted, output: str | None) -> None:
     found = load_journal(path)
     drawn = picture(found, values=request.values)
     put(drawing.emit(drawn, request, text_of(found)), output)
-
-
-def _load(file: str) -> Loaded:
-    """The checked file; errors are shown, and end the program."""
-    from sagalang.cli.terminal import show_diagnostics, summary
-    from sagalang.workspace import load
-
-    loaded = load(file)
-    if loaded.has_errors:
-        show_diagnostics(loaded.diagnostics, loaded.sources, "full", sys.stderr)
-        click.echo(f"{summary(loaded.diagnostics)}; nothing was drawn", err=True)
-        unreadable = any(d.name == "unreadable-file" for d in loaded.diagnostics)
-        sys.exit(2 if unreadable else 1)
-    return loaded
 
 
 def _watch(paths: tuple[str, ...], request: Wanted, output: str | None) -> None:
