@@ -12,7 +12,8 @@ def write_atlas(file: str, saga_name: str | None, folder: str, theme: str, value
     from sagalang.cli.drawing import load, worst_lines
     from sagalang.cli.inputs import InputProblem, choose_saga
     from sagalang.graph import lower
-    from sagalang.render import atlas, atlas_page, svg, words
+    from sagalang.render import atlas, svg, words
+    from sagalang.render.atlas import page
 
     loaded = load(file)
     saga = choose_saga(loaded, saga_name).name
@@ -22,8 +23,8 @@ def write_atlas(file: str, saga_name: str | None, folder: str, theme: str, value
     pictures = {entry.slug: svg.emit(entry.diagram, theme) for entry in entries}
     index = atlas.index(entries, graph)
     files = {f"{slug}.svg": picture for slug, picture in pictures.items()}
-    files["index.md"] = atlas_page.markdown(index, lambda slug: f"{slug}.svg")
-    files["index.html"] = atlas_page.html(index, pictures)
+    files["index.md"] = page.markdown(index, lambda slug: f"{slug}.svg")
+    files["index.html"] = page.html(index, pictures)
     try:
         changed = sum(_written(Path(folder), name, text) for name, text in files.items())
     except OSError as error:

@@ -14,12 +14,21 @@ class Cast:
 
     def __init__(self, graph: g.SagaGraph) -> None:
         self._index = {who: at for at, who in enumerate(graph.participants, 1)}
+        self._graph = graph
         saga = graph.saga
         first = Participant(saga.name, ParticipantKind.ORCHESTRATOR, saga.doc, saga.span)
         self.participants = (first, *(_participant(graph, who) for who in graph.participants))
 
     def service(self, name: str) -> int:
         return self._index[g.Participant(name, g.Role.SERVICE)]
+
+    def joined(self, name: str) -> int:
+        """A service that may not be in the cast yet: one that is only asked."""
+        who = g.Participant(name, g.Role.SERVICE)
+        if who not in self._index:
+            self._index[who] = len(self.participants)
+            self.participants = (*self.participants, _participant(self._graph, who))
+        return self._index[who]
 
     def saga(self, name: str) -> int:
         return self._index[g.Participant(name, g.Role.SAGA)]

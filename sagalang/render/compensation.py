@@ -2,34 +2,119 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
 from sagalang import graph as g
 from sagalang.graph.undoing import NOTHING, calls_of
 from sagalang.model import program as p
 from sagalang.render import words
-from sagalang.render.cast import ORCHESTRATOR, Cast
 from sagalang.render.diagram import (
     Arm,
     Fragment,
     FragmentKind,
     Item,
-    Message,
-    MessageKind,
     Note,
     NoteKind,
     Phase,
 )
+from sagalang.render.strokes import Strokes
 
 _DRAWN = 80
 """So many compensations are drawn as arrows; each failure of a long saga undoes most of it again,
 and a picture that grows with the square of the saga is read by nobody."""
 
 
-class Compensations:
-    """Draws plans; remembers how much has been drawn, to be brief in the end."""
+class Matter(Enum):
+    CALL = "it did not happen"
+    DOUBT = "it may have happened"
+    EVENT = "it did not come"
+    UNDO = "it is not undone"
 
-    def __init__(self, program: p.Program, cast: Cast) -> None:
-        self._program = program
-        self._cast = cast
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """What only a person can move on: a call, or a child saga, of the step at `path`.
+
+    `matter`: what is open about it. `forever`: it is retried for ever, and nobody is told.
+    """
+
+    path: str
+    label: str
+    error: str
+    team: str = ""
+    matter: Matter = Matter.CALL
+    forever: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What came of a plan. `held`: what waits until a person has settled what is `stuck`."""
+
+    items: tuple[Item, ...] = ()
+    stuck: tuple[Open, ...] = ()
+    held: tuple[g.UndoCall, ...] = ()
+
+
+Perform = Callable[[g.UndoCall], Undone]
+
+
+def perform(plan: g.Undo, call: Perform) -> Undone:
+    """The plan carried out: what cannot be undone holds back what depends on it, nothing else."""
+    match plan:
+        case g.UndoCall():
+            return call(plan)
+        case g.UndoSequence(items=plans):
+            found: list[Undone] = []
+            for index, inner in enumerate(plans):
+                found.append(perform(inner, call))
+                if found[-1].stuck:
+                    waiting = tuple(c for later in plans[index + 1 :] for c in calls_of(later))
+                    return _joined((*found, Undone(held=waiting)))
+            return _joined(found)
+        case g.UndoTogether(items=plans, partly=partly):
+            branches = [perform(inner, call) for inner in plans]
+            labels = ["as far as begun" if partly else "", *("" for _ in plans[1:])]
+            arms = _arms(labels, branches)
+            return _inside(Fragment(FragmentKind.PAR, arms), branches)
+        case g.UndoEach(loop=loop, body=body):
+            pace = "last first" if loop.at_once == 1 else f"{loop.at_once} at once"
+            one = perform(body, call)
+            arms = _arms([f"each {loop.variable} begun, {pace}"], [one])
+            return _inside(Fragment(FragmentKind.LOOP, arms, loop.span), [one])
+        case g.UndoCase(statement=statement, arms=plans):
+            pairs = zip(_ways(statement), plans, strict=True)
+            taken = [(label, inner) for label, inner in pairs if inner != NOTHING]
+            branches = [perform(inner, call) for _, inner in taken]
+            arms = _arms([label for label, _ in taken], branches)
+            kind = FragmentKind.OPT if len(arms) == 1 else FragmentKind.ALT
+            return _inside(Fragment(kind, arms, statement.span), branches)
+
+
+def _arms(labels: Sequence[str], parts: Sequence[Undone]) -> tuple[Arm, ...]:
+    pairs = zip(labels, parts, strict=True)
+    return tuple(Arm(label, part.items) for label, part in pairs)
+
+
+def _inside(fragment: Fragment, parts: Sequence[Undone]) -> Undone:
+    whole = _joined(parts)
+    return Undone((fragment,), whole.stuck, whole.held)
+
+
+def _joined(parts: Sequence[Undone]) -> Undone:
+    return Undone(
+        tuple(item for part in parts for item in part.items),
+        tuple(one for part in parts for one in part.stuck),
+        tuple(one for part in parts for one in part.held),
+    )
+
+
+class Compensations:
+    """Draws plans that go well; remembers how much has been drawn, to be brief in the end."""
+
+    def __init__(self, strokes: Strokes) -> None:
+        self._strokes = strokes
         self._left = _DRAWN
 
     def phase(self, plan: g.Undo) -> tuple[Phase, ...]:
@@ -39,59 +124,26 @@ class Compensations:
         calls = calls_of(plan)
         begun = self._left < _DRAWN
         if begun and len(calls) > self._left:
-            return (Phase((self._in_brief(calls),)),)
+            return (Phase((_in_brief(calls),)),)
         self._left -= len(calls)
-        return (Phase(self._items(plan)),)
+        return (Phase(perform(plan, self._call).items),)
 
-    def _in_brief(self, calls: tuple[g.UndoCall, ...]) -> Note:
-        first, last = _label(calls[0].step), _label(calls[-1].step)
-        lines = (f"{len(calls)} compensations, from {first}", f"back to {last}")
-        return Note(lines, NoteKind.INFO)
-
-    def _items(self, plan: g.Undo) -> tuple[Item, ...]:
-        match plan:
-            case g.UndoCall(step=step):
-                return (self._call(step),)
-            case g.UndoSequence(items=items):
-                return tuple(item for inner in items for item in self._items(inner))
-            case g.UndoTogether(items=items, partly=partly):
-                arms = tuple(
-                    Arm("as far as begun" if partly and index == 0 else "", self._items(inner))
-                    for index, inner in enumerate(items)
-                )
-                return (Fragment(FragmentKind.PAR, arms),)
-            case g.UndoEach(loop=loop, body=body):
-                pace = "last first" if loop.at_once == 1 else f"{loop.at_once} at once"
-                label = f"each {loop.variable} begun, {pace}"
-                arm = Arm(label, self._items(body))
-                return (Fragment(FragmentKind.LOOP, (arm,), loop.span),)
-            case g.UndoCase(statement=statement, arms=arms_):
-                labels = _ways(statement)
-                arms = tuple(
-                    Arm(label, self._items(inner))
-                    for label, inner in zip(labels, arms_, strict=True)
-                    if inner != NOTHING
-                )
-                kind = FragmentKind.OPT if len(arms) == 1 else FragmentKind.ALT
-                return (Fragment(kind, arms, statement.span),)
-
-    def _call(self, step: p.Step | p.ChildStep) -> Message:
-        kind = MessageKind.COMPENSATION
-        if isinstance(step, p.ChildStep):
-            to = self._cast.saga(step.saga)
-            return Message(ORCHESTRATOR, to, "compensate", kind, step.path, step.span)
-        assert isinstance(step.compensation, p.Compensation)
-        call = step.compensation.call
-        text = words.call_text(self._program.operation(call), call, step.name)
-        to = self._cast.service(call.service)
-        return Message(ORCHESTRATOR, to, text, kind, step.path, call.span)
+    def _call(self, one: g.UndoCall) -> Undone:
+        return Undone((self._strokes.compensation(one.step),))
 
 
-def _label(step: p.Step | p.ChildStep) -> str:
+def label(step: p.Step | p.ChildStep) -> str:
+    """What undoes a step, by name."""
     if isinstance(step, p.ChildStep):
         return f"saga {step.saga}"
     assert isinstance(step.compensation, p.Compensation)
     return step.compensation.call.label
+
+
+def _in_brief(calls: tuple[g.UndoCall, ...]) -> Note:
+    first, last = label(calls[0].step), label(calls[-1].step)
+    lines = (f"{len(calls)} compensations, from {first}", f"back to {last}")
+    return Note(lines, NoteKind.INFO)
 
 
 def _ways(statement: p.If | p.Attempt) -> tuple[str, ...]:

@@ -8,8 +8,9 @@ other failures (a timeout, an open breaker) are one note: they are undone in the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from sagalang import graph as g
 from sagalang.graph.durations import duration
@@ -24,34 +25,44 @@ from sagalang.graph.undoing import (
 )
 from sagalang.model import program as p
 from sagalang.render import words
-from sagalang.render.cast import ORCHESTRATOR, Cast
+from sagalang.render.cast import Cast
 from sagalang.render.compensation import Compensations
+from sagalang.render.details import Details
 from sagalang.render.diagram import (
     Arm,
     Fragment,
     FragmentKind,
     Item,
-    Message,
-    MessageKind,
     Note,
     NoteKind,
     SequenceDiagram,
 )
-from sagalang.render.policies import Policies, extras
+from sagalang.render.strokes import (
+    COMPLETED,
+    SAFETY,
+    Strokes,
+    aside,
+    compensated,
+    for_label,
+    poll_label,
+)
 from sagalang.text import Span
 
-_SAFETY = (
-    "any other failure up to here is undone in the same way,",
-    "a call without an answer too (it may have happened)",
-)
 
+def model(
+    graph: g.SagaGraph,
+    shown: words.Shown = words.NAMES,
+    worst: Mapping[str, str] = MappingProxyType({}),
+) -> SequenceDiagram:
+    """The sequence diagram of a saga as it is written, not of one run.
 
-def model(graph: g.SagaGraph) -> SequenceDiagram:
-    """The sequence diagram of a saga as it is written, not of one run."""
+    `worst`: for the details of a step, by its path: a line that says its worst case.
+    """
     cast = Cast(graph)
-    drawing = _Drawing(graph, cast)
+    strokes = Strokes(graph, cast, shown, Details(graph.program, worst))
+    drawing = _Drawing(graph, strokes, Compensations(strokes))
     saga = graph.saga
-    items = (*drawing.opening(), *drawing.block(saga.body, _Place()))
+    items = (*strokes.opening(), *drawing.block(saga.body, _Place()))
     if goes_on(saga.body):
         items += drawing.closing()
     return SequenceDiagram(saga.name, cast.participants, items, saga.doc)
@@ -73,20 +84,15 @@ class _Place:
 class _Drawing:
     """One picture being made; remembers what has been said once and for all."""
 
-    def __init__(self, graph: g.SagaGraph, cast: Cast) -> None:
+    def __init__(self, graph: g.SagaGraph, strokes: Strokes, compensations: Compensations) -> None:
         self._program = graph.program
         self._saga = graph.saga
-        self._cast = cast
-        self._policies = Policies(graph)
-        self._compensations = Compensations(graph.program, cast)
+        self._strokes = strokes
+        self._compensations = compensations
         self._undoes = any(node.undone_by is not None for node in graph.nodes)
 
-    def opening(self) -> tuple[Item, ...]:
-        lines = self._policies.opening()
-        return (Note(lines, NoteKind.POLICY),) if lines else ()
-
     def closing(self) -> tuple[Item, ...]:
-        return (*self._safety(), Note(("completed",), NoteKind.OUTCOME))
+        return (*self._safety(), COMPLETED)
 
     def block(self, block: p.Block, place: _Place) -> tuple[Item, ...]:
         items: list[Item] = []
@@ -98,10 +104,8 @@ class _Drawing:
 
     def _statement(self, statement: p.Statement, place: _Place) -> Iterable[Item]:
         match statement:
-            case p.Step():
+            case p.Step() | p.ChildStep():
                 return self._step(statement, place)
-            case p.ChildStep():
-                return self._child(statement, place)
             case p.Parallel() | p.For():
                 return self._part(statement, place)
             case p.If():
@@ -109,11 +113,9 @@ class _Drawing:
             case p.Abort():
                 return self._abort(statement, place)
             case p.Return():
-                return (*self._safety(), Note(("completed",), NoteKind.OUTCOME))
+                return (*self._safety(), COMPLETED)
             case p.Sleep():
-                text = f"sleep {'until ' if statement.until else ''}"
-                line = text + words.condition(statement.value)
-                return (_aside(line, statement.span),)
+                return (self._strokes.sleep(statement),)
             case p.Wait():
                 return self._wait(statement, place)
             case p.Poll():
@@ -125,43 +127,21 @@ class _Drawing:
 
     # --- calls ---------------------------------------------------------------------------------
 
-    def _step(self, step: p.Step, place: _Place) -> Iterator[Item]:
-        to = self._cast.service(step.call.service)
-        text = words.call_text(self._program.operation(step.call), step.call)
-        yield from self._called(step, to, text, self._policies.of(step), place)
-
-    def _child(self, step: p.ChildStep, place: _Place) -> Iterator[Item]:
-        text = f"run({words.arguments(self._program.sagas[step.saga].params, step.args)})"
-        yield from self._called(step, self._cast.saga(step.saga), text, extras(step), place)
-
-    def _called(
-        self,
-        step: p.Step | p.ChildStep,
-        to: int,
-        text: str,
-        special: tuple[str, ...],
-        place: _Place,
-    ) -> Iterator[Item]:
+    def _step(self, step: p.Step | p.ChildStep, place: _Place) -> Iterator[Item]:
         if step.pivot:
-            yield from self._pivot(step)
-        if special:
-            yield Note(special, NoteKind.POLICY, (to, to), step.span)
-        path, span = step.path, step.span
-        yield Message(ORCHESTRATOR, to, text, MessageKind.CALL, path, span)
+            yield from self._safety()
+            yield self._strokes.pivot(step)
+        yield from self._strokes.special(step)
+        yield self._strokes.call(step)
         yield from self._breaks(step, place)
-        yield Message(to, ORCHESTRATOR, step.name or "ok", MessageKind.REPLY, path, span)
-
-    def _pivot(self, step: p.Step | p.ChildStep) -> Iterator[Item]:
-        yield from self._safety()
-        lines = ("point of no return", *self._policies.from_the_pivot())
-        yield Note(lines, NoteKind.PIVOT, None, step.span)
+        yield self._strokes.reply(step)
 
     def _safety(self) -> tuple[Item, ...]:
         """Said once, at the first place from which nothing is undone any more."""
         if not self._undoes:
             return ()
         self._undoes = False
-        return (Note(_SAFETY, NoteKind.INFO),)
+        return (Note(SAFETY, NoteKind.INFO),)
 
     # --- failures ------------------------------------------------------------------------------
 
@@ -177,28 +157,17 @@ class _Drawing:
 
     def _refusal(self, failure: g.Failure) -> tuple[Item, ...]:
         match failure.at:
-            case p.Step(call=call, path=path, span=span):
-                source = self._cast.service(call.service)
-            case p.ChildStep(saga=name, path=path, span=span):
-                source = self._cast.saga(name)
+            case p.Step() | p.ChildStep() as step:
+                return (self._strokes.rejection(step, " or ".join(failure.errors)),)
             case _:
                 return ()
-        text = " or ".join(failure.errors)
-        kind = MessageKind.REJECTION
-        return (Message(source, ORCHESTRATOR, text, kind, path, span),)
 
     def _ending(self, errors: tuple[str, ...], plan: g.Undo) -> tuple[Item, ...]:
         """From the failure to the end of the saga."""
         last = self._saga.when_compensated
         farewell = self.block(last.body, _Place(inside=True)) if last is not None else ()
-        outcome = f"compensated with {' or '.join(errors)}"
-        if plan == NOTHING:
-            outcome = f"nothing to undo, {outcome}"
-        return (
-            *self._compensations.phase(plan),
-            *farewell,
-            Note((outcome,), NoteKind.OUTCOME),
-        )
+        outcome = compensated(" or ".join(errors), nothing=plan == NOTHING)
+        return (*self._compensations.phase(plan), *farewell, outcome)
 
     def _leaves(self, error: str, place: _Place) -> bool:
         """Whether the saga ends here with the error, so that the picture shows it here."""
@@ -206,7 +175,7 @@ class _Drawing:
 
     def _abort(self, abort: p.Abort, place: _Place) -> Iterable[Item]:
         if not self._leaves(abort.error, place):
-            return (_aside(f"abort {abort.error}", abort.span),)
+            return (aside(f"abort {abort.error}", abort.span),)
         arm = Arm(f"abort {abort.error}", self._ending((abort.error,), place.before))
         return (Fragment(FragmentKind.BREAK, (arm,), abort.span),)
 
@@ -218,11 +187,11 @@ class _Drawing:
             case p.Abort(error=error) if self._leaves(error, place):
                 return self._ending((error,), place.before)
             case p.Abort(error=error):
-                return (_aside(f"abort {error}", span),)
+                return (aside(f"abort {error}", span),)
             case p.Escalation(team=team):
-                return (_aside(f"{team} takes over", span),)
+                return (aside(f"{team} takes over", span),)
             case None:
-                return (_aside(f"goes on without {name}", span),)
+                return (aside(f"goes on without {name}", span),)
 
     # --- compound statements -------------------------------------------------------------------
 
@@ -232,9 +201,7 @@ class _Drawing:
             arms = tuple(Arm("", self.block(branch, inside)) for branch in part.branches)
             yield Fragment(FragmentKind.PAR, arms, part.span)
         else:
-            pace = f", {part.at_once} at once" if part.at_once > 1 else ""
-            label = f"for {part.variable} in {words.condition(part.source)}{pace}"
-            arms = (Arm(label, self.block(part.body, inside)),)
+            arms = (Arm(for_label(part), self.block(part.body, inside)),)
             yield Fragment(FragmentKind.LOOP, arms, part.span)
         yield from self._breaks(part, place)
 
@@ -256,11 +223,7 @@ class _Drawing:
         return ()
 
     def _wait(self, wait: p.Wait, place: _Place) -> tuple[Item, ...]:
-        source = self._cast.event(wait.event)
-        where = f" where {words.condition(wait.where)}" if wait.where is not None else ""
-        text = f"{wait.name}{where}"
-        kind = MessageKind.EVENT
-        arrived = Message(source, ORCHESTRATOR, text, kind, wait.path, wait.span)
+        arrived = self._strokes.event(wait)
         missed = self._otherwise(wait.otherwise, wait.name, wait.span, place)
         within = duration(wait.within)
         arms = (
@@ -270,19 +233,12 @@ class _Drawing:
         return (Fragment(FragmentKind.ALT, arms, wait.span),)
 
     def _poll(self, poll: p.Poll, place: _Place) -> Iterator[Item]:
-        to = self._cast.service(poll.call.service)
-        text = words.call_text(self._program.operation(poll.call), poll.call)
-        path, span = poll.path, poll.span
-        asked = (
-            Message(ORCHESTRATOR, to, text, MessageKind.CALL, path, span),
-            Message(to, ORCHESTRATOR, poll.name, MessageKind.REPLY, path, span),
-        )
-        within = duration(poll.within)
-        label = f"every {duration(poll.every)} until {words.condition(poll.until)}"
-        yield Fragment(FragmentKind.LOOP, (Arm(f"{label}, within {within}", asked),), span)
+        asked = (self._strokes.call(poll), self._strokes.reply(poll))
+        span = poll.span
+        yield Fragment(FragmentKind.LOOP, (Arm(poll_label(poll), asked),), span)
         missed = self._otherwise(poll.otherwise, poll.name, span, place)
         kind = FragmentKind.BREAK if isinstance(poll.otherwise, p.Abort) else FragmentKind.OPT
-        yield Fragment(kind, (Arm(f"not within {within}", missed),), span)
+        yield Fragment(kind, (Arm(f"not within {duration(poll.within)}", missed),), span)
 
     def _attempt(self, attempt: p.Attempt, place: _Place) -> tuple[Item, ...]:
         errors = frozenset(e for handler in attempt.handlers for e in handler.errors)
@@ -293,11 +249,3 @@ class _Drawing:
             items = (*self._compensations.phase(plan), *self.block(handler.body, place))
             arms.append(Arm(" or ".join(handler.errors), items))
         return (Fragment(FragmentKind.CRITICAL, tuple(arms), attempt.span),)
-
-
-def _aside(line: str, span: Span) -> Note:
-    """Something the orchestrator does by itself.
-
-    As wide as the first call, for alone in a fragment it has to carry the fragment's label.
-    """
-    return Note((line,), NoteKind.INFO, (ORCHESTRATOR, ORCHESTRATOR + 1), span)

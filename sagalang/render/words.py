@@ -1,15 +1,18 @@
 """Expressions and policies in a few words, as a picture can show them.
 
-Arguments are shown by name, never by value; conditions as they are written, but without any
-literal that is compared with a secret.
+Arguments are shown by name; conditions as they are written, but without any literal that is
+compared with a secret. Where values may be shown (`Shown`), an argument that is a literal is, if
+neither it nor its parameter is a secret.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from sagalang.graph.durations import duration
+from sagalang.machine.turn import needs_result as machine_needs_result
 from sagalang.model import program as p
 from sagalang.model.types import EnumRef, Secret
 
@@ -33,20 +36,50 @@ _STRENGTH: Final = {
 _LOOSE, _NOT, _COMPARED, _DEFAULT, _MINUS, _TIGHT = 0, 4, 5, 6, 9, 10
 
 
-def call_text(operation: p.Operation, call: p.Call, result: str | None = None) -> str:
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a picture may show beside names. `values`: literals that are no secrets."""
+
+    values: bool = False
+
+
+NAMES: Final = Shown()
+
+
+def call_text(
+    operation: p.Operation, call: p.Call, result: str | None = None, shown: Shown = NAMES
+) -> str:
     """`reserve(order.id, qty)`. `result`: the name of what a compensation calls its result."""
-    return f"{operation.name}({arguments(operation.params, call.args, result)})"
+    return f"{operation.name}({arguments(operation.params, call.args, result, shown)})"
 
 
 def arguments(
-    params: tuple[p.Param, ...], args: tuple[p.Expr | None, ...], result: str | None = None
+    params: tuple[p.Param, ...],
+    args: tuple[p.Expr | None, ...],
+    result: str | None = None,
+    shown: Shown = NAMES,
 ) -> str:
     """The arguments by name; one that has no name of its own by its parameter's."""
     return ", ".join(
-        _name_of(arg, result or "result") or param.name
+        _name_of(arg, result or "result") or (shown.values and _value(param, arg)) or param.name
         for param, arg in zip(params, args, strict=True)
         if arg is not None
     )
+
+
+def _value(param: p.Param, arg: p.Expr) -> str | None:
+    """The text of a literal; None for anything else, and for what is, or becomes, a secret."""
+    if isinstance(param.type, Secret) or _is_secret(arg):
+        return None
+    match arg:
+        case p.Const():
+            return _shortened(_literal(arg))
+        case p.Convert(value=inner):
+            return _value(param, inner)
+        case p.Unary(operator="-", operand=p.Const() as inner) if not _is_secret(inner):
+            return f"-{_literal(inner)}"
+        case _:
+            return None
 
 
 def _name_of(value: p.Expr, result: str = "result") -> str | None:
@@ -68,7 +101,10 @@ def _name_of(value: p.Expr, result: str = "result") -> str | None:
 
 def condition(value: p.Expr) -> str:
     """The text of a condition, shortened where it is long."""
-    text = expression(value)
+    return _shortened(expression(value))
+
+
+def _shortened(text: str) -> str:
     return text if len(text) <= _LONG else text[: _LONG - 1] + "…"
 
 
@@ -119,6 +155,11 @@ def _text(value: p.Expr, around: int, hidden: bool) -> str:
             return _name_of(value) or _HIDDEN
 
 
+def needs_result(call: p.Call) -> bool:
+    """Whether a compensation needs the answer of what it undoes."""
+    return machine_needs_result(call.args)
+
+
 def _is_secret(value: p.Expr) -> bool:
     return isinstance(value.type, Secret)
 
@@ -150,3 +191,33 @@ def policy(value: p.Policy) -> str:
     if value.total is not None:
         words.append(f"total {duration(value.total)}")
     return ", ".join(words)
+
+
+def policy_in_full(value: p.Policy) -> str:
+    """Every clause, for who wants to know: `timeout 2s, retry 4x (200ms * 2 up to 5s), …`."""
+    clauses = [f"timeout {duration(value.timeout or p.DEFAULT_TIMEOUT)}"]
+    if value.total is not None:
+        clauses.append(f"total {duration(value.total)}")
+    if value.retry is not None:
+        clauses.append(_retry(value.retry))
+    if value.budget is not None:
+        clauses.append(f"retry budget {value.budget.percent}%")
+    if value.breaker is not None:
+        b = value.breaker
+        clauses.append(
+            f"breaker opens at {b.percent}% of {b.calls} calls in {duration(b.window)},"
+            f" probes after {duration(b.probe_after)}"
+        )
+    if value.rate is not None:
+        clauses.append(f"rate {value.rate.calls} per {duration(value.rate.per)}")
+    if value.bulkhead is not None:
+        queue = f", queue {value.bulkhead.queue}" if value.bulkhead.queue else ""
+        clauses.append(f"bulkhead {value.bulkhead.limit}{queue}")
+    return ", ".join(clauses)
+
+
+def _retry(retry: p.Retry) -> str:
+    times = "forever" if retry.retries is None else f"{retry.retries}x"
+    growth = f" * {retry.factor}" if retry.factor != 1 else ""
+    cap = f" up to {duration(retry.cap)}" if retry.cap is not None else ""
+    return f"retry {times} (back-off {duration(retry.backoff)}{growth}{cap})"

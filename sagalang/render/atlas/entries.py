@@ -1,0 +1,336 @@
+"""Every distinct way in which a saga can fail, each with its picture and what it means.
+
+Distinct is what fails in another way, has something else undone, or ends otherwise; where a call
+got lost on its way makes no difference unless the machine acts differently then. Left out is what
+the saga survives without undoing anything. A call that is certainly not sent is like one that is
+refused: the step itself is not undone, and all before it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from sagalang import graph as g
+from sagalang.graph.structure import blocks_of
+from sagalang.graph.undoing import calls_of
+from sagalang.model import program as p
+from sagalang.render import words
+from sagalang.render.atlas import plans
+from sagalang.render.atlas.ways import Kind, Way, abort_place, ways
+from sagalang.render.compensation import Matter, Open, label
+from sagalang.render.diagram import SequenceDiagram
+from sagalang.render.paths import Follower, Path, Problem
+from sagalang.render.paths.ends import Ending
+from sagalang.render.paths.whens import (
+    CallFault,
+    Target,
+    When,
+    statements,
+    worded,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One failure path. `slug`: a name for its files, unique in its atlas. `undone` and `operator`
+    are lines in order. `whens`: each element is a list of `--when` texts that draws it; the first
+    one drew `diagram`."""
+
+    slug: str
+    kind: Kind
+    title: str
+    fails: str
+    undone: tuple[str, ...]
+    ends: str
+    operator: tuple[str, ...]
+    whens: tuple[tuple[str, ...], ...]
+    diagram: SequenceDiagram
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """The table of contents of an atlas, in no particular format."""
+
+    title: str
+    doc: str
+    summary: str
+    sections: tuple[tuple[str, tuple[Entry, ...]], ...]
+
+
+def atlas(
+    graph: g.SagaGraph,
+    shown: words.Shown = words.NAMES,
+    worst: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[Entry, ...]:
+    """All failure paths of a saga, by what fails, in text order."""
+    follower = Follower(graph, shown, worst)
+    found = [*_forwards(graph, follower)]
+    found += _not_undone(graph, follower, found)
+    return tuple(_entries(found))
+
+
+def index(entries: Sequence[Entry], graph: g.SagaGraph) -> Index:
+    """The entries under their headings."""
+    saga = graph.saga
+    sections = []
+    for kind in Kind:
+        own = tuple(entry for entry in entries if entry.kind is kind)
+        if own:
+            sections.append((kind.value, own))
+    people = sum(bool(entry.operator) for entry in entries)
+    ways = "1 way" if len(entries) == 1 else f"{len(entries)} ways"
+    alone = "none needs a person" if not people else f"{people} of them need a person"
+    return Index(f"How {saga.name} fails", saga.doc, f"{ways} to fail; {alone}.", tuple(sections))
+
+
+# --- What can go wrong ---------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Found:
+    kind: Kind
+    fails: str
+    at: str
+    path: Path
+    whens: list[tuple[When, ...]]
+    undone: frozenset[str]
+
+
+def _forwards(graph: g.SagaGraph, follower: Follower) -> Iterator[_Found]:
+    handlers = list(_handlers(graph.saga.body))
+    known: list[_Found] = []
+    cancelled: _Found | None = None
+    for way in ways(graph):
+        for found in _tried(way, follower, handlers, known):
+            known.append(found)
+            if _survived(found.path.ending):
+                continue
+            if found.kind is Kind.STOPPED:
+                if cancelled is not None and _same(cancelled.path.ending, found.path.ending):
+                    continue  # nothing that is undone happened in between
+                cancelled = found
+            yield found
+
+
+def _tried(
+    way: Way,
+    follower: Follower,
+    handlers: Sequence[tuple[p.Attempt, frozenset[str], frozenset[str]]],
+    known: Sequence[_Found],
+) -> list[_Found]:
+    made: list[_Found] = []
+    for when, fails in way.variants:
+        whens, path = _reached(when, way.at, follower, handlers, known)
+        if path is None:
+            continue
+        same = next((one for one in made if _same(one.path.ending, path.ending)), None)
+        if same is not None and way.kind is not Kind.REFUSED:
+            same.whens.append(whens)
+        else:
+            made.append(_Found(way.kind, fails, way.at, path, [whens], _undone(path)))
+    failing = [one for one in made if not _survived(one.path.ending)]
+    if way.kind is Kind.NO_ANSWER and len(failing) == 1:
+        failing[0].fails = f"{way.variants[0][1].partition(':')[0]}: no answer"
+    return made
+
+
+def _reached(
+    when: When,
+    at: str,
+    follower: Follower,
+    handlers: Sequence[tuple[p.Attempt, frozenset[str], frozenset[str]]],
+    known: Sequence[_Found],
+) -> tuple[tuple[When, ...], Path | None]:
+    """The path on which it happens; in a handler that takes a failure before it."""
+    found = follower.follow((when,))
+    if not isinstance(found, Problem):
+        return (when,), found
+    for _, body, inside in handlers:
+        if at not in inside:
+            continue
+        for before in known:
+            if before.at in body:
+                whens = (*before.whens[0], when)
+                found = follower.follow(whens)
+                if not isinstance(found, Problem):
+                    return whens, found
+    return (when,), None
+
+
+def _handlers(
+    block: p.Block,
+) -> Iterator[tuple[p.Attempt, frozenset[str], frozenset[str]]]:
+    """Each attempt with the paths of its body and of its handlers."""
+    for statement in statements(block):
+        if isinstance(statement, p.Attempt):
+            body, *handlers = blocks_of(statement)
+            inside = frozenset(path for handler in handlers for path in _paths(handler))
+            yield statement, frozenset(_paths(body)), inside
+
+
+def _paths(block: p.Block) -> Iterator[str]:
+    for statement in statements(block):
+        if isinstance(statement, p.Abort):
+            yield abort_place(statement)
+        else:
+            path = getattr(statement, "path", None)
+            if path is not None:
+                yield path
+
+
+# --- What cannot be undone -----------------------------------------------------------------------
+
+
+def _not_undone(
+    graph: g.SagaGraph, follower: Follower, known: Sequence[_Found]
+) -> Iterator[_Found]:
+    for node in graph.nodes:
+        step = node.statement
+        if not (isinstance(step, p.Step) and isinstance(step.compensation, p.Compensation)):
+            continue
+        before = _first_to_undo(step, known)
+        if before is None:
+            continue
+        call = step.compensation.call
+        operation = graph.program.operation(call)
+        target = Target(call.label, step.path, undo=True)
+        subject = f"undo of {step.path}"
+        variants: list[tuple[When, str]] = []
+        for rejection in operation.rejects:
+            text = worded(subject, "rejects", rejection.error)
+            fault = CallFault(text, target, "rejects", rejection.error)
+            variants.append((fault, f"{call.label} rejects {rejection.error}"))
+        text = worded(subject, "unavailable", None, times="always")
+        stuck = CallFault(text, target, "unavailable", times=None)
+        variants.insert(0, (stuck, f"{call.label} cannot get through"))
+        made: list[_Found] = []
+        for when, fails in variants:
+            whens = (*before.whens[0], when)
+            path = follower.follow(whens)
+            if isinstance(path, Problem):
+                continue
+            fails = f"{fails}, after {before.fails}"
+            made.append(_Found(Kind.NOT_UNDONE, fails, step.path, path, [whens], _undone(path)))
+        yield from made
+
+
+def _first_to_undo(step: p.Step, known: Sequence[_Found]) -> _Found | None:
+    """The first failure that has the step undone; its own last, where nobody knows of it."""
+    own: _Found | None = None
+    for found in known:
+        if step.path in found.undone:
+            if found.at != step.path:
+                return found
+            own = own or found
+    return own
+
+
+def _undone(path: Path) -> frozenset[str]:
+    """The steps that are undone, or are to be."""
+    return frozenset(call.step.path for plan in path.ending.undone for call in calls_of(plan))
+
+
+# --- What it comes to ----------------------------------------------------------------------------
+
+
+def _survived(ending: Ending) -> bool:
+    return ending.kind == "completed" and not ending.undone
+
+
+def _same(one: Ending, other: Ending) -> bool:
+    """Whether two paths undo the same and end alike; cancel and deadline are alike."""
+    return (one.kind, one.undone, _settled(one), one.held) == (
+        other.kind,
+        other.undone,
+        _settled(other),
+        other.held,
+    )
+
+
+def _settled(ending: Ending) -> tuple[tuple[str, str, str], ...]:
+    return tuple((one.path, one.label, one.matter.value) for one in ending.open)
+
+
+def _entries(found: Sequence[_Found]) -> Iterator[Entry]:
+    slugs: Counter[str] = Counter()
+    for one in found:
+        ending = one.path.ending
+        stuck = {item.path for item in ending.open if item.matter is Matter.UNDO}
+        left = stuck | {call.step.path for call in ending.held}
+        undone = tuple(line for plan in ending.undone for line in plans.lines(plan, left))
+        texts = tuple(tuple(when.text for when in whens) for whens in one.whens)
+        yield Entry(
+            _slug(one.fails, slugs),
+            one.kind,
+            one.fails[:1].upper() + one.fails[1:],
+            one.fails,
+            undone,
+            _ends(ending),
+            _operator(ending),
+            texts,
+            one.path.diagram,
+        )
+
+
+def _ends(ending: Ending) -> str:
+    match ending.kind:
+        case "completed":
+            return "completed"
+        case "compensated":
+            return f"compensated with {ending.error}"
+        case "escalated":
+            return "escalated: it waits for a person"
+        case _:
+            return "it does not end before the call gets through"
+
+
+def _operator(ending: Ending) -> tuple[str, ...]:
+    """What people must do; nothing where the saga ends by itself."""
+    lines = [_chore(one) for one in ending.open]
+    if ending.held:
+        rest = ", ".join(label(call.step) for call in ending.held)
+        lines.append(f"Until then these wait, and then run by themselves: {rest}.")
+    return tuple(lines)
+
+
+def _chore(one: Open) -> str:
+    who = one.team or "Somebody"
+    service = one.label.partition(".")[0]
+    if one.forever:
+        return (
+            f"Nobody is told: {one.label} is retried until {service} answers; get it going again."
+        )
+    head = f"{who} settles {one.label} ({one.error})"
+    match one.matter:
+        case Matter.UNDO:
+            what = (
+                f"retry it once {service} answers, or undo it by hand and say done, or write it off"
+                " and say not done"
+            )
+        case Matter.DOUBT:
+            what = (
+                "find out whether it happened, and say done or not done; or retry, if that is safe"
+            )
+        case Matter.CALL:
+            what = "it did not happen: do it by hand and say done, or retry, or say not done"
+        case Matter.EVENT:
+            what = "it did not come in time: say done, and what it would have said, or not done"
+    return f"{head}: {what}."
+
+
+_LONGEST: Final = 60
+
+
+def _slug(fails: str, used: Counter[str]) -> str:
+    """A file name without suffix: small letters, digits and hyphens, on any system."""
+    words_ = re.sub(r"[^a-z0-9]+", "-", fails.partition(", after ")[0].lower()).strip("-")
+    short = words_[:_LONGEST].rstrip("-") or "path"
+    if "-" not in short:
+        short = f"{short}-fails"
+    used[short] += 1
+    return short if used[short] == 1 else f"{short}-{used[short]}"
