@@ -25,7 +25,7 @@ class Details:
 
     def of(self, step: p.Step | p.ChildStep | p.Poll) -> tuple[str, ...]:
         if isinstance(step, p.ChildStep):
-            lines = [f"runs saga {step.saga}", *_ends(step.escalate, step.best_effort)]
+            lines = [f"runs saga {step.saga}", *_ends(step.escalate, None, step.best_effort)]
             if not (step.pivot or step.best_effort):
                 lines.append(f"undone by the compensations of saga {step.saga}")
         elif isinstance(step, p.Poll):
@@ -40,7 +40,7 @@ class Details:
         operation = self._program.operation(step.call)
         lines = [words.policy_in_full(step.policy), *self.contract(operation)]
         lines += self._undone(step, operation)
-        return [*lines, *_ends(step.escalate, step.best_effort)]
+        return [*lines, *_ends(step.escalate, step.policy, step.best_effort)]
 
     def compensation(self, compensation: p.Compensation) -> tuple[str, ...]:
         """The lines of a call that undoes a step."""
@@ -50,7 +50,7 @@ class Details:
             lines.append("succeeds where there is nothing to undo")
         if operation.promises.fences_late:
             lines.append("after it, the late original is refused")
-        return (*lines, *_ends(compensation.escalate, best_effort=False))
+        return (*lines, *_ends(compensation.escalate, compensation.policy, False))
 
     def contract(self, operation: p.Operation) -> list[str]:
         """What may be repeated, and what tells whether a call happened."""
@@ -97,10 +97,11 @@ class Details:
                 return []
 
 
-def _ends(escalate: p.Escalation | None, best_effort: bool) -> list[str]:
+def _ends(escalate: p.Escalation | None, policy: p.Policy | None, best_effort: bool) -> list[str]:
     lines = []
     if escalate is not None:
-        lines.append(f"else {escalate.team} takes over")
+        forever = policy is not None and words.retries_forever(policy)
+        lines.append(words.takes_over(escalate, forever=forever))
     if best_effort:
         lines.append("best effort: the saga goes on without it")
     return lines

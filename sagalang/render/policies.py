@@ -14,6 +14,9 @@ _FORWARDS = words.policy(p.Policy(timeout=p.DEFAULT_TIMEOUT))
 _RELENTLESS = words.policy(p.RELENTLESS)
 
 
+_STEPS = (p.Step, p.ChildStep)
+
+
 class Policies:
     """The usual policy before the pivot, from the pivot on, and of compensations."""
 
@@ -23,21 +26,29 @@ class Policies:
         self._saga = graph.saga
         self._before = _usual((s.policy for s in steps if not _resolute(s)), _FORWARDS)
         self._after = _usual((s.policy for s in steps if _resolute(s)), _RELENTLESS)
+        self._pivots = any(leaf.pivot for leaf in leaves if isinstance(leaf, _STEPS))
         undoing = (s.compensation for s in steps if isinstance(s.compensation, p.Compensation))
-        self._undoing = _usual((undo.policy for undo in undoing), _RELENTLESS)
+        compensations = tuple(undoing)
+        self._undoing = _usual((undo.policy for undo in compensations), _RELENTLESS)
+        self._gives_up = any(
+            not words.retries_forever(undo.policy)
+            for undo in compensations
+            if words.policy(undo.policy) == self._undoing
+        )
 
     def opening(self) -> tuple[str, ...]:
         """What holds for the whole saga, as far as it is not the default."""
         lines = []
         if self._saga.deadline is not None:
-            lines.append(f"deadline {duration(self._saga.deadline)}")
+            unless = ", unless the point of no return is passed" if self._pivots else ""
+            lines.append(f"deadline {duration(self._saga.deadline)}: then it is undone{unless}")
         if self._before != _FORWARDS:
             lines.append(f"each call with {self._before}")
-        undoing = [] if self._undoing == _RELENTLESS else [self._undoing]
-        if self._saga.compensate_escalate is not None:
-            undoing.append(f"else {self._saga.compensate_escalate.team} takes over")
-        if undoing:
-            lines.append("undone with " + ", ".join(undoing))
+        escalate = self._saga.compensate_escalate
+        if self._undoing != _RELENTLESS or escalate is not None:
+            lines.append(f"undone with {self._undoing}")
+        if escalate is not None:
+            lines.append(words.takes_over(escalate, forever=not self._gives_up))
         return tuple(lines)
 
     def from_the_pivot(self) -> tuple[str, ...]:
@@ -56,9 +67,10 @@ def extras(step: p.Step | p.ChildStep) -> tuple[str, ...]:
     """What becomes of a step that does not succeed, where that is special."""
     lines = []
     if step.best_effort:
-        lines.append("best effort")
+        lines.append("best effort: it goes on without it")
     if step.escalate is not None:
-        lines.append(f"else {step.escalate.team} takes over")
+        forever = isinstance(step, p.Step) and words.retries_forever(step.policy)
+        lines.append(words.takes_over(step.escalate, forever=forever))
     return tuple(lines)
 
 

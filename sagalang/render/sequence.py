@@ -152,7 +152,7 @@ class _Drawing:
         for failure in without(failures_of(self._program, statement), place.caught):
             plan = in_sequence((failure.undo, place.before))
             items = (*self._refusal(failure), *self._ending(failure.errors, plan))
-            arm = Arm(" or ".join(failure.errors), items)
+            arm = Arm(" or ".join(failure.errors) + _once_at_rest(statement), items)
             yield Fragment(FragmentKind.BREAK, (arm,), failure.at.span)
 
     def _refusal(self, failure: g.Failure) -> tuple[Item, ...]:
@@ -225,6 +225,12 @@ class _Drawing:
     def _wait(self, wait: p.Wait, place: _Place) -> tuple[Item, ...]:
         arrived = self._strokes.event(wait)
         missed = self._otherwise(wait.otherwise, wait.name, wait.span, place)
+        match wait.otherwise:
+            case p.Abort(error=error) if self._leaves(error, place):
+                # Without it a strict reader would go on below the alternative.
+                missed = (
+                    Fragment(FragmentKind.BREAK, (Arm(f"abort {error}", missed),), wait.span),
+                )
         within = duration(wait.within)
         arms = (
             Arm(f"{wait.event} within {within}", (arrived,)),
@@ -249,3 +255,14 @@ class _Drawing:
             items = (*self._compensations.phase(plan), *self.block(handler.body, place))
             arms.append(Arm(" or ".join(handler.errors), items))
         return (Fragment(FragmentKind.CRITICAL, tuple(arms), attempt.span),)
+
+
+def _once_at_rest(statement: p.Statement) -> str:
+    """What a failure in a part with several strands waits for before anything is undone."""
+    match statement:
+        case p.Parallel():
+            return ", once the other branches are at rest"
+        case p.For(at_once=at_once) if at_once > 1:
+            return ", once the others are at rest"
+        case _:
+            return ""

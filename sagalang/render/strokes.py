@@ -18,7 +18,7 @@ from sagalang.render.words import Shown
 from sagalang.text import Span
 
 SAFETY = (
-    "any other failure up to here is undone in the same way,",
+    "any other failure up to here is undone likewise, last step first,",
     "a call without an answer too (it may have happened)",
 )
 
@@ -104,7 +104,7 @@ class Strokes:
         undo = step.compensation
         assert isinstance(undo, p.Compensation)
         operation = self.program.operation(undo.call)
-        text = words.call_text(operation, undo.call, step.name, self._shown)
+        text = words.call_text(operation, undo.call, step, self._shown)
         to, details = self.cast.service(undo.call.service), self.details.compensation(undo)
         return Message(ORCHESTRATOR, to, text, kind, path, undo.call.span, details=details)
 

@@ -47,21 +47,22 @@ NAMES: Final = Shown()
 
 
 def call_text(
-    operation: p.Operation, call: p.Call, result: str | None = None, shown: Shown = NAMES
+    operation: p.Operation, call: p.Call, of: p.Step | None = None, shown: Shown = NAMES
 ) -> str:
-    """`reserve(order.id, qty)`. `result`: the name of what a compensation calls its result."""
-    return f"{operation.name}({arguments(operation.params, call.args, result, shown)})"
+    """`reserve(order.id, qty)`. `of`: the step that the call undoes or asks about, which it means
+    by `key` and `result`."""
+    return f"{operation.name}({arguments(operation.params, call.args, of, shown)})"
 
 
 def arguments(
     params: tuple[p.Param, ...],
     args: tuple[p.Expr | None, ...],
-    result: str | None = None,
+    of: p.Step | None = None,
     shown: Shown = NAMES,
 ) -> str:
     """The arguments by name; one that has no name of its own by its parameter's."""
     return ", ".join(
-        _name_of(arg, result or "result") or (shown.values and _value(param, arg)) or param.name
+        _name_of(arg, of) or (shown.values and _value(param, arg)) or param.name
         for param, arg in zip(params, args, strict=True)
         if arg is not None
     )
@@ -82,19 +83,21 @@ def _value(param: p.Param, arg: p.Expr) -> str | None:
             return None
 
 
-def _name_of(value: p.Expr, result: str = "result") -> str | None:
+def _name_of(value: p.Expr, of: p.Step | None = None) -> str | None:
     match value:
         case p.Convert(value=inner):
-            return _name_of(inner, result)
+            return _name_of(inner, of)
         case p.Ref(name=name) | p.ConstantRef(name=name):
             return name
         case p.Member(value=inner, name=name):
-            head = _name_of(inner, result)
+            head = _name_of(inner, of)
             return f"{head}.{name}" if head else None
+        case p.KeyOf(step=None):
+            return f"key of {of.call.operation}" if of is not None else "key"
         case p.KeyOf(step=step):
-            return "key" if step is None else f"key({step})"
+            return f"key({step})"
         case p.ResultOf():
-            return result
+            return of.name if of is not None and of.name else "result"
         case _:
             return None
 
@@ -181,11 +184,11 @@ def _literal(value: p.Const) -> str:
 
 
 def policy(value: p.Policy) -> str:
-    """`retry 4x, timeout 2s`: what a reader of the picture needs of it."""
+    """`up to 4 retries, timeout 2s`: what a reader of the picture needs of it."""
     words = []
     if value.retry is not None:
         retries = value.retry.retries
-        words.append("retry forever" if retries is None else f"retry {retries}x")
+        words.append(retries_up_to(retries))
     if value.timeout is not None:
         words.append(f"timeout {duration(value.timeout)}")
     if value.total is not None:
@@ -193,8 +196,27 @@ def policy(value: p.Policy) -> str:
     return ", ".join(words)
 
 
+def retries_up_to(count: int | None) -> str:
+    if count is None:
+        return "retry forever"
+    return "no retries" if count == 0 else f"up to {count} retr{'y' if count == 1 else 'ies'}"
+
+
+def retries_forever(value: p.Policy) -> bool:
+    return value.retry is not None and value.retry.retries is None
+
+
+def takes_over(escalation: p.Escalation, *, forever: bool) -> str:
+    """When a team is called. Where it is retried for ever that is by time, and retrying goes on."""
+    if forever:
+        when = f"if refused, or not done after {duration(escalation.after)}"
+    else:
+        when = "if that fails"
+    return f"{when}, {escalation.team} takes over"
+
+
 def policy_in_full(value: p.Policy) -> str:
-    """Every clause, for who wants to know: `timeout 2s, retry 4x (200ms * 2 up to 5s), …`."""
+    """Every clause, for who wants to know: `timeout 2s, up to 4 retries (200ms * 2 up to 5s), …`."""
     clauses = [f"timeout {duration(value.timeout or p.DEFAULT_TIMEOUT)}"]
     if value.total is not None:
         clauses.append(f"total {duration(value.total)}")
@@ -217,7 +239,6 @@ def policy_in_full(value: p.Policy) -> str:
 
 
 def _retry(retry: p.Retry) -> str:
-    times = "forever" if retry.retries is None else f"{retry.retries}x"
     growth = f" * {retry.factor}" if retry.factor != 1 else ""
     cap = f" up to {duration(retry.cap)}" if retry.cap is not None else ""
-    return f"retry {times} (back-off {duration(retry.backoff)}{growth}{cap})"
+    return f"{retries_up_to(retry.retries)} (back-off {duration(retry.backoff)}{growth}{cap})"

@@ -95,7 +95,7 @@ def test_when_draws_one_way_only() -> None:
     assert "point of no return" in whole
     assert "point of no return" not in one
     assert "compensated with OutOfStock" in one
-    assert "release(key)" in one
+    assert "release(key of authorize)" in one
     assert "Declined" not in one
 
 

@@ -41,7 +41,7 @@ def literals() -> SagaGraph:
 
 def test_a_call_says_its_policy_its_key_and_what_undoes_it() -> None:
     assert call(model(SHOP), "pay").details == (
-        "timeout 2s, retry 4x (back-off 200ms * 2 up to 5s),"
+        "timeout 2s, up to 4 retries (back-off 200ms * 2 up to 5s),"
         " breaker opens at 50% of 20 calls in 30s, probes after 10s, bulkhead 16, queue 32",
         "keyed by header Idempotency-Key: the same key has the effect of once for 1d",
         "what it refused once it refuses again under the same key",
@@ -54,7 +54,7 @@ def test_a_call_that_is_asked_about_says_so() -> None:
     assert "never repeated blindly: neither keyed nor idempotent" in details
     assert "without an answer, Shipping.find tells whether it happened" in details
     assert "a late call lands within 5m or never" in details
-    assert "else logistics takes over" in details
+    assert "if refused, or not done after 1h, logistics takes over" in details
 
 
 def test_a_compensation_has_details_too() -> None:
@@ -62,7 +62,7 @@ def test_a_compensation_has_details_too() -> None:
     assert "idempotent: the same input twice has the effect of once" in details
     assert "succeeds where there is nothing to undo" in details
     assert "after it, the late original is refused" in details
-    assert details[-1] == "else orders-oncall takes over"
+    assert details[-1] == "if refused, or not done after 1h, orders-oncall takes over"
 
 
 def test_the_worst_case_is_what_is_handed_in() -> None:

@@ -188,7 +188,7 @@ def problem(file: Path, *texts: str) -> Problem:
 
 def test_a_rejection_ends_the_picture() -> None:
     text = shown(ORDER, "Inventory.reserve rejects OutOfStock")
-    assert text.index("OutOfStock") < text.index("refund(key)") < text.index("fail(order.id)")
+    assert text.index("OutOfStock") < text.index("refund(key of charge)") < text.index("fail(order.id)")
     assert "compensated with OutOfStock" in text
     assert "confirm" not in text
     assert "break" not in text
@@ -215,9 +215,9 @@ def test_a_lost_answer_is_asked_for_again_under_the_same_key() -> None:
 def test_a_lost_request_is_drawn_once_and_counted() -> None:
     text = shown(ORDER, "Payment.charge times out before effect, always")
     assert text.count("charge(order.id, order.amount)") == 1
-    assert "retry 3x: none either" in text
+    assert "3 retries: none either" in text
     assert "it may have happened" in text
-    assert "refund(key)" in text
+    assert "refund(key of charge)" in text
 
 
 def test_the_service_is_asked_where_nothing_may_be_repeated_blindly() -> None:
@@ -243,7 +243,7 @@ def test_a_compensation_that_does_not_get_through_holds_back_what_depends_on_it(
     )
     assert "orders-oncall must undo Payment.release" in text
     assert "waiting until then: Orders.reject" in text
-    assert "free(key)" in text
+    assert "free(key of reserve)" in text
     assert "reject(order.id)" not in text
 
 

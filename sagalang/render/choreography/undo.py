@@ -112,7 +112,7 @@ class Undoing:
         else:
             assert isinstance(step.compensation, p.Compensation)
             call = step.compensation.call
-            text = words.call_text(self._program.operation(call), call, step.name)
+            text = words.call_text(self._program.operation(call), call, step)
             done = Message(who, who, text, kind, step.path, call.span)
         return Drawn((*told(news, who, done.span), done), News(who, f"{name} ok"))
 

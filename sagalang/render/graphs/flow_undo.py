@@ -80,7 +80,7 @@ class Undoing:
         call = step.compensation.call
         operation = self._graph.program.operation(call)
         to = self._cast.service(call.service)
-        label = (call.label, f"({words.arguments(operation.params, call.args, step.name)})", *pace)
+        label = (call.label, f"({words.arguments(operation.params, call.args, step)})", *pace)
         return self._parts.node(
             kind, way, label, to, path=step.path, doc=operation.doc, span=call.span
         )

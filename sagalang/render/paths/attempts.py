@@ -171,7 +171,7 @@ def _attempt(one: Attempted, lines: Lines, count: int, *, again: bool) -> Iterat
 def _retried(count: int) -> str:
     if count >= _FOR_LONG:
         return "retried for ever" if count == _FOR_EVER else "retried again and again"
-    return f"retry {count - 1}x"
+    return "1 retry" if count == 2 else f"{count - 1} retries"
 
 
 def _times(count: int) -> str:
