@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterator
 from difflib import unified_diff
 from pathlib import Path
 
@@ -21,31 +19,24 @@ def command(paths: tuple[str, ...], how: str | None) -> None:
     PATH is a file, a folder with all .saga files below it, or - for standard input, which is
     written to standard output. Comments stay, and the meaning does. A file with a syntax error is
     left alone. Exit status: 0 done, 1 something would change (--check, --diff), 2 a file that
-    cannot be read, understood or written.
+    cannot be read, understood or written, or no file at all.
     """
+    from sagalang.cli.scenario_files import NotThereError, find
     from sagalang.cli.terminal import usage_error
 
     if "-" in paths and len(paths) > 1:
         usage_error("- stands for standard input, and goes with no other path")
-    for path in paths:
-        if path != "-" and not os.path.exists(path):
-            usage_error(f"there is no {path}", "name .saga files, folders, or -")
     if paths == ("-",):
         sys.exit(_stream(how))
-    sys.exit(_files(list(dict.fromkeys(_saga_files(paths))), paths, how))
-
-
-def _saga_files(paths: tuple[str, ...]) -> Iterator[str]:
-    """The files themselves, and all .saga files below the folders but in hidden ones."""
-    for path in paths:
-        if not os.path.isdir(path):
-            yield path
-            continue
-        for folder, inner, names in os.walk(path):
-            inner[:] = sorted(name for name in inner if not name.startswith("."))
-            for name in sorted(names):
-                if name.endswith(".saga"):
-                    yield os.path.join(folder, name)
+    try:
+        files = find(paths)
+    except NotThereError as problem:
+        usage_error(str(problem), "name .saga files, folders, or -")
+    if not files:
+        # As `saga test`: a wrong path must not look like success.
+        where = " ".join(paths)
+        usage_error(f"there is no .saga file in {where}", "`saga new DIR` makes a project with one")
+    sys.exit(_files(files, how))
 
 
 def _stream(how: str | None) -> int:
@@ -62,7 +53,7 @@ def _stream(how: str | None) -> int:
     return int(text != formatted)
 
 
-def _files(files: list[str], paths: tuple[str, ...], how: str | None) -> int:
+def _files(files: list[str], how: str | None) -> int:
     from sagalang.cli.files import write_text
     from sagalang.cli.terminal import progress
 
@@ -86,9 +77,6 @@ def _files(files: list[str], paths: tuple[str, ...], how: str | None) -> int:
         except OSError as error:
             progress(f"error: cannot write {path}: {error.strerror or error}")
             failed += 1
-    if not files:
-        progress(f"no .saga files in {', '.join(paths)}")
-        return 0
     if how != "diff":
         click.echo(_count(changed, len(files) - changed - failed, failed, how))
     return 2 if failed else int(changed > 0 and how is not None)

@@ -4,7 +4,8 @@
     saga_files = *.saga                      (ini) which files; empty: none
     saga_seed = 0                            (ini) as `saga test --seed`
 
-Everything of sagalang is imported only once there is a file with scenarios.
+Everything of sagalang is imported only once there is a file with scenarios. A file without any is
+no file of tests and is not read, however wrong it is: `saga check` tells, and `saga test` does.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Scenarios in files: finding, reading and running them. Shared by `saga test` and pytest."""
+"""Finding .saga files, and the scenarios in them. Shared by `saga fmt`, `saga test` and pytest."""
 
 from __future__ import annotations
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from sagalang.model import program as p
+    from sagalang.verify.explore import Watch
     from sagalang.verify.verify import Settings
     from sagalang.workspace import Loaded
 
@@ -24,7 +26,7 @@ SHOWN = 3
 @click.option("--faults", default="all", metavar="N|all", help="At most so many faults at once.")
 @click.option("--crashes", default=1, metavar="N", help="How often the orchestrator may die.")
 @click.option(
-    "--max-states", "states", default=300_000, metavar="N", help="Give up beyond so many worlds."
+    "--max-states", "states", type=int, metavar="N", help="Give up beyond so many worlds."
 )
 @click.option(
     "--input", "given", metavar="FILE|JSON|-", help="Exact data; or a `let`'s name. Else: any data."
@@ -46,7 +48,7 @@ def command(
     saga: str | None,
     faults: str,
     crashes: int,
-    states: int,
+    states: int | None,
     given: str | None,
     script: str | None,
     no_inert: bool,
@@ -68,15 +70,19 @@ def command(
     Exit status: 0 nothing found, 1 something found or not all could be explored, 2 usage.
     """
     from sagalang.cli.terminal import show_diagnostics, summary, usage_error
-    from sagalang.verify.explore import Bounds
+    from sagalang.verify.explore import MAX_STATES, Bounds
     from sagalang.verify.verify import Settings
     from sagalang.verify.world import Options
     from sagalang.workspace import load
 
     if faults != "all" and not faults.isdigit():
         usage_error(f"`{faults}` is not a number of faults", "for example --faults 2, or all")
-    if crashes < 0 or states < 1:
-        usage_error("a bound cannot be negative", "for example --crashes 1 --max-states 300000")
+    if crashes < 0:
+        usage_error("a bound cannot be negative", "for example --crashes 1")
+    if states is not None and states < 1:
+        usage_error(f"--max-states {states} leaves no world", "for example --max-states 300000")
+    if script == "-":
+        usage_error("the script goes to a file, not to standard output", "--script faults.json")
     loaded = load(file)
     if loaded.has_errors:
         show_diagnostics(loaded.diagnostics, loaded.sources, style, sys.stderr)
@@ -86,7 +92,7 @@ def command(
         options=Options(
             crashes=crashes, inert=not no_inert, normal=not no_normal, symmetry=not no_symmetry
         ),
-        bounds=Bounds(None if faults == "all" else int(faults), states),
+        bounds=Bounds(None if faults == "all" else int(faults), states or MAX_STATES),
         branches=not no_branches,
     )
     names = _names(loaded, saga, given)
@@ -182,20 +188,13 @@ def _opened(values: Any, value: Any, type_: Any) -> Any:
     return value
 
 
-class _progress:  # noqa: N801 - a context manager, used like a function
+@contextmanager
+def _progress(saga: str) -> Iterator[Watch | None]:
     """Says on a terminal how far it is; nothing in a pipe."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._told = False
-
-    def __enter__(self) -> Any:
-        return self._watch if sys.stderr.isatty() else None
-
-    def _watch(self, worlds: int) -> None:
-        self._told = True
-        click.echo(f"\r{self._name}: {worlds + 1:,} worlds …", err=True, nl=False)
-
-    def __exit__(self, *_: object) -> None:
-        if self._told:
-            click.echo("\r\x1b[K", err=True, nl=False)
+    if not sys.stderr.isatty():
+        yield None
+        return
+    try:
+        yield lambda worlds: click.echo(f"\r{saga}: {worlds + 1:,} worlds …", err=True, nl=False)
+    finally:
+        click.echo("\r\x1b[K", err=True, nl=False)

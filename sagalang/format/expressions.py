@@ -32,7 +32,7 @@ _CHAINS: Final = {
 """The operators that break together with one, where it is written without brackets."""
 
 
-def ends(node: Node) -> tuple[Word, tuple[Part, ...], Word]:
+def _ends(node: Node) -> tuple[Word, tuple[Part, ...], Word]:
     """Opening bracket, what is inside, closing bracket."""
     opening, *inner, closing = node.parts
     assert isinstance(opening, Word)
@@ -40,39 +40,24 @@ def ends(node: Node) -> tuple[Word, tuple[Part, ...], Word]:
     return opening, tuple(inner), closing
 
 
-def parens(node: Node, lay: Lay) -> d.Doc:
-    opening, inner, closing = ends(node)
-    return listed(opening, inner, closing, lay, "", held=False, by="fill")
+def _list(pad: str, *, held: bool, by: str) -> Layout:
+    """A list in brackets (see `listed`)."""
 
+    def laid_out(node: Node, lay: Lay) -> d.Doc:
+        opening, inner, closing = _ends(node)
+        return listed(opening, inner, closing, lay, pad, held=held, by=by)
 
-def params(node: Node, lay: Lay) -> d.Doc:
-    opening, inner, closing = ends(node)
-    return listed(opening, inner, closing, lay, "", held=False, by="line")
-
-
-def items(node: Node, lay: Lay) -> d.Doc:
-    opening, inner, closing = ends(node)
-    return listed(opening, inner, closing, lay, "", held=True, by="fill")
-
-
-def entries(node: Node, lay: Lay) -> d.Doc:
-    opening, inner, closing = ends(node)
-    return listed(opening, inner, closing, lay, " ", held=True, by="fill")
-
-
-def fields(node: Node, lay: Lay) -> d.Doc:
-    opening, inner, closing = ends(node)
-    return listed(opening, inner, closing, lay, " ", held=True, by="line")
+    return laid_out
 
 
 def comprehension(node: Node, lay: Lay) -> d.Doc:
-    opening, inner, closing = ends(node)
+    opening, inner, closing = _ends(node)
     body = d.join(d.LINE, (spaced(run, lay) for run in split_at(inner, "for", "if")))
     return bracketed(opening, body, closing, lay, "", held=False)
 
 
 def grouped(node: Node, lay: Lay) -> d.Doc:
-    opening, inner, closing = ends(node)
+    opening, inner, closing = _ends(node)
     return bracketed(opening, row(inner, lay), closing, lay, "", held=False)
 
 
@@ -106,11 +91,11 @@ def _operands(node: Node, family: tuple[str, ...], lay: Lay) -> tuple[d.Doc, lis
 
 
 EXPRESSIONS: Final[dict[str, Layout]] = {
-    "params": params,
-    "args": parens,
-    "fields": fields,
-    "list_of": items,
-    "braces": entries,
+    "params": _list("", held=False, by="line"),
+    "args": _list("", held=False, by="fill"),
+    "fields": _list(" ", held=True, by="line"),
+    "list_of": _list("", held=True, by="fill"),
+    "braces": _list(" ", held=True, by="fill"),
     "comprehension": comprehension,
     "group": grouped,
     "conditional": conditional,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from sagalang.model import program as p
 
 
@@ -18,6 +20,20 @@ def blocks_of(statement: p.Statement) -> tuple[p.Block, ...]:
             return (body, *(handler.body for handler in handlers))
         case _:
             return ()
+
+
+def statements(block: p.Block) -> Iterator[p.Statement]:
+    """All statements of a block, at any depth, in text order."""
+    for statement in block.statements:
+        yield statement
+        for inner in blocks_of(statement):
+            yield from statements(inner)
+
+
+def bodies(saga: p.Saga) -> tuple[p.Block, ...]:
+    """The saga's statements, and those of `when compensated`."""
+    after = saga.when_compensated
+    return (saga.body,) if after is None else (saga.body, after.body)
 
 
 def goes_on(block: p.Block) -> bool:
@@ -40,7 +56,6 @@ def _passes(statement: p.Statement) -> bool:
 def has_pivot(block: p.Block) -> bool:
     """Whether a pivot stands in the block, at any depth."""
     return any(
-        (isinstance(statement, p.Step | p.ChildStep) and statement.pivot)
-        or any(has_pivot(inner) for inner in blocks_of(statement))
-        for statement in block.statements
+        isinstance(statement, p.Step | p.ChildStep) and statement.pivot
+        for statement in statements(block)
     )

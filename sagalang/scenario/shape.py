@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from sagalang.graph.structure import blocks_of
+from sagalang.graph.structure import bodies, statements
 from sagalang.machine.events import SAGA, Place
 from sagalang.model import program as p
 
@@ -21,19 +21,10 @@ class Shape:
     bodies: Mapping[str, frozenset[str]]
 
 
-def walk(block: p.Block) -> Iterator[p.Statement]:
-    """All statements of a block, at any depth, in text order."""
-    for statement in block.statements:
-        yield statement
-        for inner in blocks_of(statement):
-            yield from walk(inner)
-
-
 def everything(saga: p.Saga) -> Iterator[p.Statement]:
     """All statements of a saga, those of `when compensated` included."""
-    yield from walk(saga.body)
-    if saga.when_compensated is not None:
-        yield from walk(saga.when_compensated.body)
+    for body in bodies(saga):
+        yield from statements(body)
 
 
 def shape(saga: p.Saga) -> Shape:
@@ -43,7 +34,7 @@ def shape(saga: p.Saga) -> Shape:
         {path: s for s in found if (path := path_of(s))},
         tuple(s for s in found if isinstance(s, p.Abort)),
         {
-            s.path: frozenset(filter(None, map(path_of, walk(s.body))))
+            s.path: frozenset(filter(None, map(path_of, statements(s.body))))
             for s in found
             if isinstance(s, p.Attempt)
         },

@@ -88,6 +88,11 @@ def _sentence(found: Found, label: str) -> str:
             return f"`{label}` happens twice"
         case "undone-before-done":
             return f"`{label}` is undone although it never happened"
+        case "not-done" if breach.detail == "late":
+            return (
+                f"{saga} {ended}, and `{label}` may still be undone:"
+                " the late compensation of another step with the same inputs would undo it, too"
+            )
         case "not-done":
             return (
                 f"{saga} {ended}, but `{label}` is undone:"
@@ -188,13 +193,14 @@ def _rows(found: Found) -> Iterator[Row]:
         path, place = id_
         command = model.program.operation(step.call)
         late = threatens(command, unit, model.rules)
+        undo_late = found.breach == Breach("not-done", id_, "late")
         around = "".join(f"{outer} > " for outer in path)
         inside = "".join(f" [{identity}]" for _, identity in place.loops)
         yield Row(
             f"{around}{command.label}{inside}",
             unit.belief.value,
-            _reality(unit, late),
-            _wrong(unit, late),
+            "one effect, which a late compensation may undo" if undo_late else _reality(unit, late),
+            undo_late or _wrong(unit, late),
         )
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from sagalang.graph.structure import blocks_of
+from sagalang.graph.structure import blocks_of, bodies, statements
 from sagalang.machine.definition import Definition, Ref
 from sagalang.model import program as p
 from sagalang.model.types import (
@@ -27,16 +27,7 @@ from sagalang.model.types import (
     required,
     reveal,
 )
-from sagalang.verify.decides import (
-    bodies,
-    bound,
-    deciding,
-    expressions,
-    inside,
-    names,
-    statements,
-    total,
-)
+from sagalang.verify.decides import bound, deciding, expressions, inside, names, total
 from sagalang.verify.values import LENGTHS, Symbol
 
 _FUNCTIONS: Final = frozenset(

@@ -25,6 +25,7 @@ from sagalang.verify.service import (
     Unit,
     inert,
     lands,
+    undoes_again,
 )
 
 CRASH: Final = "c"
@@ -108,7 +109,7 @@ class Result(Struct, frozen=True, gc=False):
 
 
 class _Local(Struct, frozen=True, gc=False):
-    """`late_by`: time has gone on to where a call that went unanswered can no longer land."""
+    """`held`: time has gone on to where a call that went unanswered can no longer land."""
 
     call: calls.CallState
     command: Any
@@ -308,6 +309,8 @@ class _Course:
             yield Happening("answer lost"), nobody_knows, after
         if "late" in faults and kind.undoing is None:
             yield Happening("late"), nobody_knows, replace(unit, late=True)
+        if "late" in faults and kind.undoing is not None and undoes_again(kind.operation, unit):
+            yield Happening("late"), nobody_knows, replace(unit, undo_late=True)
         if "duplicated" in faults and reply is Reply.OK and self._once(unit):
             twice, _ = self._arrive(replace(local, unit=after))
             yield Happening("duplicated"), ok, twice

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from sagalang.graph.structure import blocks_of
+from sagalang.graph.structure import bodies, statements
 from sagalang.machine.definition import Definition
 from sagalang.model import program as p
 from sagalang.model.types import JSON, is_optional, reveal
@@ -23,20 +23,13 @@ def deciding(blocks: Iterable[p.Block], without: Iterable[p.Block] = ()) -> froz
     found: set[str] = set()
     flows: dict[str, set[str]] = {}
 
-    def visit(block: p.Block) -> None:
-        if any(block is other for other in left_out):
-            return
-        for statement in block.statements:
-            opaque, used = _uses(statement)
-            found.update(names(used), names(expr for expr in opaque if not total(expr)))
-            if isinstance(statement, p.Let):
-                flows.setdefault(statement.name, set()).update(names((statement.value,)))
-            for inner in blocks_of(statement):
-                visit(inner)
-
-    left_out = tuple(without)
-    for block in blocks:
-        visit(block)
+    left_out = {id(statement) for block in without for statement in statements(block)}
+    every = (statement for block in blocks for statement in statements(block))
+    for statement in (one for one in every if id(one) not in left_out):
+        opaque, used = _uses(statement)
+        found.update(names(used), names(expr for expr in opaque if not total(expr)))
+        if isinstance(statement, p.Let):
+            flows.setdefault(statement.name, set()).update(names((statement.value,)))
     while more := {n for name in found for n in flows.get(name, ())} - found:
         found |= more
     return frozenset(found)
@@ -97,18 +90,6 @@ def total(expr: p.Expr) -> bool:
 # --- Looking at a text ---------------------------------------------------------------------------
 
 
-def bodies(saga: p.Saga) -> tuple[p.Block, ...]:
-    after = saga.when_compensated
-    return (saga.body,) if after is None else (saga.body, after.body)
-
-
-def statements(block: p.Block) -> Iterator[p.Statement]:
-    for statement in block.statements:
-        yield statement
-        for inner in blocks_of(statement):
-            yield from statements(inner)
-
-
 def bound(statement: p.Statement) -> Iterator[str]:
     match statement:
         case p.For(variable=variable):
@@ -138,7 +119,7 @@ def expressions(definition: Definition) -> Iterator[Any]:
 
 
 def inside(values: Iterable[Any]) -> Iterator[Any]:
-    """Every expression in the values, at any depth."""
+    """Every expression, or other struct, in the values, at any depth."""
     for value in values:
         if isinstance(value, tuple):
             yield from inside(value)
@@ -148,5 +129,5 @@ def inside(values: Iterable[Any]) -> Iterator[Any]:
             yield from inside(getattr(value, name) for name in fields)
 
 
-def names(exprs: Iterable[p.Expr]) -> set[str]:
+def names(exprs: Iterable[p.Expr | None]) -> set[str]:
     return {expr.name for expr in inside(exprs) if isinstance(expr, p.Ref)}

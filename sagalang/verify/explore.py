@@ -16,7 +16,9 @@ from sagalang.verify.model import Model
 from sagalang.verify.symmetry import symmetry
 from sagalang.verify.world import Breach, Edge, Successor, World
 
-MAX_STATES = 1_000_000
+MAX_STATES = 300_000
+
+STUCK, ENDLESS = Breach("stuck", None), Breach("endless", None)
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Path:
 
 @dataclass
 class Exploration:
-    """`complete`: every world was followed. `cut_at`: where the bound on faults held it back."""
+    """`complete`: every world was followed. `beyond_faults`: the bound on faults held some back."""
 
     model: Model
     worlds: int = 0
@@ -55,12 +57,6 @@ class Exploration:
     escalations: dict[tuple[str, ...], Path] = field(default_factory=dict)
     reached: set[tuple[str, str]] = field(default_factory=set)
     """(saga, what): statements begun, compensations run, handlers entered, events taken."""
-    stuck: list[Path] = field(default_factory=list)
-    endless: list[Path] = field(default_factory=list)
-
-    @property
-    def holds(self) -> bool:
-        return not (self.breaches or self.stuck or self.endless)
 
 
 Watch = Callable[[int], None]
@@ -146,8 +142,8 @@ def explore(model: Model, bounds: Bounds | None = None, watch: Watch | None = No
             for successor in model.successors(world):
                 moved = True
                 take(number, length, cost, successor)
-            if not moved:
-                found.stuck.append(path(number))
+            if not moved and STUCK not in found.breaches:
+                found.breaches[STUCK] = path(number)
     except KeyboardInterrupt:
         found.complete, found.stopped = False, True
     found.worlds = len(by_number)
@@ -234,5 +230,5 @@ def _find_endless(
                 stack.append(origin)
     for number in range(worlds):
         if not alive[number]:
-            found.endless.append(path(number))
+            found.breaches[ENDLESS] = path(number)
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sagalang.machine import events as m
 from sagalang.machine.state import Phase
 from sagalang.verify.service import Belief, threatens
+from sagalang.verify.shared import may_be_undone
 from sagalang.verify.stage import Stage
 from sagalang.verify.world import Breach, World
 
@@ -33,6 +34,10 @@ def broken(stage: Stage, world: World) -> list[Breach]:
                 found.append(Breach("done-twice", id_, "late"))
             case Belief.DONE if unit.effects == 0 and isinstance(outcome, m.Completed):
                 found.append(Breach("not-done", id_))
+            case Belief.DONE if isinstance(outcome, m.Completed) and may_be_undone(
+                stage, world, id_
+            ):
+                found.append(Breach("not-done", id_, "late"))
             case Belief.NOT_DONE | Belief.UNDONE if unit.effects or late:
                 found.append(Breach("left", id_, "late" if late else ""))
             case Belief.OPEN | Belief.UNDOING:

@@ -16,7 +16,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from sagalang.graph.structure import blocks_of
+from sagalang.graph.structure import statements
 from sagalang.model import program as p
 from sagalang.model.types import NULL, Type
 from sagalang.text import Span
@@ -46,8 +46,7 @@ def is_parallel(block: p.Block) -> bool:
     return any(
         isinstance(statement, p.Parallel)
         or (isinstance(statement, p.For) and statement.at_once > 1)
-        or any(is_parallel(inner) for inner in blocks_of(statement))
-        for statement in block.statements
+        for statement in statements(block)
     )
 
 
@@ -65,9 +64,9 @@ def _block(block: p.Block, at: str) -> list[Variant]:
     found = []
     for number in range(many):
         row = [column[min(number, len(column) - 1)] for column in columns]
-        statements = tuple(statement for statement, _ in row)
+        made = tuple(statement for statement, _ in row)
         parts = tuple(part for _, some in row for part in some)
-        found.append(Variant(replace(block, statements=statements), parts))
+        found.append(Variant(replace(block, statements=made), parts))
     return found
 
 

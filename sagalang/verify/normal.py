@@ -33,7 +33,7 @@ def normal(stage: Stage, world: World) -> World:
         world = replace(world, cancelled=True, sent=())
         if root.phase is not Phase.OVER and _closing(stage, ()) is None:
             kept = {q: a for q, a in world.answers.items() if q.startswith("exists")}
-            world = replace(world, answers=FrozenMap(kept))
+            world = replace(world, answers=FrozenMap(kept), fences=frozenset(), undos=frozenset())
     return world
 
 

@@ -22,17 +22,15 @@ from sagalang.verify import call as one
 from sagalang.verify.service import Belief, Unit
 from sagalang.verify.stage import Stage
 from sagalang.verify.values import Symbol
-from sagalang.verify.world import Courses, Flight
+from sagalang.verify.world import Flight
 
 
 class Outcomes:
-    """The results of calls, worked out once. `courses` may be shared by stages that have the same
-    options and rules."""
+    """The results of calls, worked out once."""
 
-    def __init__(self, stage: Stage, courses: Courses | None) -> None:
+    def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._results: dict[Any, tuple[one.Result, ...]] = {}
-        self._courses: Courses = {} if courses is None else courses
 
     def of(
         self, flight: Flight, operation: p.Operation, unit: Unit | None
@@ -51,18 +49,18 @@ class Outcomes:
     def _course(self, kind: one.Kind, unit: Unit, variant: str) -> tuple[one.Result, ...]:
         """What the call may come to: once for all operations that promise the same."""
         key = (kind.like, unit, variant)
-        found = self._courses.get(key)
+        found = self._stage.courses.get(key)
         if found is None:
             found = one.results(
                 kind, unit, variant, self._stage.rules, reduce_inert=self._stage.options.inert
             )
-            self._courses[key] = found
+            self._stage.courses[key] = found
         return found
 
     def _merged(
         self, operation: p.Operation, flight: Flight, found: tuple[one.Result, ...]
     ) -> tuple[one.Result, ...]:
-        """One result for those that nothing can tell apart: errors that no handler names."""
+        """One result for those that differ only in what makes no difference to this step."""
         best: dict[Any, one.Result] = {}
         matters = not self._stage.options.normal or self._waits_for_late(flight, operation)
         for result in found:
@@ -89,12 +87,8 @@ class Outcomes:
         match outcome:
             case Ok(value):
                 return outcome if value is not one.ANSWER else Ok(self._answer(flight, operation))
-            case Rejected(error):
-                return Rejected(self._error(flight, error))
-            case NotSent(error):
-                return NotSent(self._error(flight, error))
-            case Unknown(error):
-                return Unknown(self._error(flight, error))
+            case Rejected(error) | NotSent(error) | Unknown(error):
+                return type(outcome)(self._error(flight, error))
 
     def _answer(self, flight: Flight, operation: p.Operation) -> Symbol | None:
         if isinstance(operation.result, Null):
@@ -105,40 +99,30 @@ class Outcomes:
 
     def _error(self, flight: Flight, error: Failure) -> Failure:
         name = error.name
-        if name in self._stage.program.errors:
-            fields = self._stage.program.errors[name].fields
-            value = Symbol(f"{name}({flight.place})", RecordRef(name)) if fields else None
-            return Failure(name, value)
-        return Failure(name)
+        declared = self._stage.program.errors.get(name)
+        if declared is None or not declared.fields:
+            return Failure(name)
+        return Failure(name, Symbol(f"{name}({flight.place})", RecordRef(name)))
 
     def _kind(self, flight: Flight, operation: p.Operation) -> one.Kind:
-        definition = self._stage.definition(flight.path)
-        statement = definition.statements[flight.place.path]
-        undoing = None
-        policy: p.Policy
-        if flight.purpose is m.Purpose.COMPENSATE:
-            assert isinstance(statement, p.Step)
-            assert isinstance(statement.compensation, p.Compensation)
-            undoing = self._stage.program.operation(statement.call)
-            policy = statement.compensation.policy
-        elif flight.purpose is m.Purpose.RESOLVE:
+        stage, purpose = self._stage, flight.purpose
+        statement = stage.definition(flight.path).statements[flight.place.path]
+        assert isinstance(statement, p.Step | p.Poll)
+        policy = statement.policy
+        back = purpose in (m.Purpose.COMPENSATE, m.Purpose.RESOLVE)
+        if back:
             assert isinstance(statement, p.Step)
             assert isinstance(statement.compensation, p.Compensation)
             policy = statement.compensation.policy
-        else:
-            assert isinstance(statement, p.Step | p.Poll)
-            policy = statement.policy
-        back = flight.purpose in (m.Purpose.COMPENSATE, m.Purpose.RESOLVE)
         config = calls.CallConfig.of(
-            operation, policy, resolve=flight.purpose is m.Purpose.RESOLVE, patient=back
+            operation, policy, resolve=purpose is m.Purpose.RESOLVE, patient=back
         )
-        faults = (
-            one.FAULTS
-            if self._stage.options.faults is None
-            else self._stage.options.faults & one.FAULTS
-        )
-        if undoing is not None and not self._stage.allows("failing compensation"):
-            faults = frozenset()
+        undoing = None
+        faults = frozenset(filter(stage.allows, one.FAULTS))
+        if purpose is m.Purpose.COMPENSATE:
+            undoing = stage.program.operation(statement.call)
+            if not stage.allows("failing compensation"):
+                faults = frozenset()
         limited = flight.limited or config.total is not None
         return one.Kind(
             operation,

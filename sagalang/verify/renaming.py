@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from sagalang.graph.structure import bodies
 from sagalang.machine import events as m
 from sagalang.machine import frames as f
 from sagalang.machine.definition import Definition, Ref
@@ -18,7 +19,7 @@ from sagalang.machine.undo import Entry, InOrder, Together, Undo
 from sagalang.model import program as p
 from sagalang.model.types import NULL
 from sagalang.verify.alike import Like, pattern
-from sagalang.verify.decides import bodies, deciding, total
+from sagalang.verify.decides import deciding, total
 from sagalang.verify.values import Symbol
 from sagalang.verify.world import Flight, World
 

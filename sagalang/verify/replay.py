@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from sagalang.graph.structure import blocks_of
+from sagalang.graph.structure import bodies, statements
 from sagalang.interpret import run as interpret
 from sagalang.machine import events as m
 from sagalang.machine.frozen import FrozenMap
@@ -195,22 +195,8 @@ def operation_of(program: p.Program, label: str) -> p.Operation:
 
 def statement(program: p.Program, saga: str, path: str) -> p.Statement | None:
     """The saga's statement of this path."""
-
-    def within(block: p.Block) -> p.Statement | None:
-        for one in block.statements:
-            if getattr(one, "path", None) == path:
-                return one
-            for inner in blocks_of(one):
-                found = within(inner)
-                if found is not None:
-                    return found
-        return None
-
-    declared = program.sagas[saga]
-    found = within(declared.body)
-    if found is None and declared.when_compensated is not None:
-        found = within(declared.when_compensated.body)
-    return found
+    every = (one for body in bodies(program.sagas[saga]) for one in statements(body))
+    return next((one for one in every if getattr(one, "path", None) == path), None)
 
 
 # --- Whether it is a breach ----------------------------------------------------------------------

@@ -38,7 +38,9 @@ class Unit(Struct, frozen=True, gc=False):
     """`effects`: how often it happened and was not undone. `late`: a copy of the request is under
     way. `fenced`: what still comes is refused. `expired`: the key is forgotten. `sealed`: it was
     done when the saga passed its pivot. `undo_kept`: the compensation's key is remembered, and
-    `undone`: the compensation happened."""
+    `undone`: the compensation happened. `beside`: while it is compensated by inputs that
+    others may have, whether one of these has an effect; `undo_late`: a copy of that compensation is
+    under way."""
 
     effects: int = 0
     late: bool = False
@@ -49,6 +51,8 @@ class Unit(Struct, frozen=True, gc=False):
     undone: bool = False
     belief: Belief = Belief.OPEN
     sealed: bool = False
+    beside: bool | None = None
+    undo_late: bool = False
 
 
 class Reply(Choice):
@@ -93,13 +97,16 @@ def undo(operation: Operation, unit: Unit) -> Arrived:
     promises = operation.promises
     if promises.keyed and not promises.idempotent and unit.undo_kept:
         return unit, Reply.OK
-    if unit.effects == 0 and not promises.absent_ok:
+    if not (unit.effects or unit.beside or promises.absent_ok):
         return unit, Reply.STRANGE
     fenced = unit.fenced or promises.fences_late
     kept = promises.keyed and not promises.idempotent
     # Whether it happened is told to nobody but a probe.
     undone = operation.probe is not None
-    return replace(unit, effects=0, fenced=fenced, undo_kept=kept, undone=undone), Reply.OK
+    left = replace(unit, effects=0, fenced=fenced, undo_kept=kept, undone=undone)
+    if unit.beside:
+        left = replace(left, beside=False)
+    return left, Reply.OK
 
 
 class Rules(Struct, frozen=True):
@@ -134,3 +141,9 @@ def inert(operation: Operation, unit: Unit) -> bool:
     """Whether the late copy can never do anything any more."""
     keyed = operation.promises.keyed and not unit.expired
     return unit.fenced or (keyed and unit.memory is not Memory.NOTHING)
+
+
+def undoes_again(operation: Operation, unit: Unit) -> bool:
+    """Whether a late copy of the compensation may undo what another step does after it."""
+    remembered = operation.promises.keyed and not operation.promises.idempotent
+    return unit.beside is not None and not (remembered or operation.promises.fences_late)

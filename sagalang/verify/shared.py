@@ -1,92 +1,80 @@
 """Compensations by inputs: what one of them undoes, and keeps out, beside its own step.
 
-A compensation by key is about one step. One by inputs is about every step with these inputs, for
-its service cannot tell them apart.
+Values of which nothing is known are taken to be different, unless they are one and the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
 
-from sagalang.machine import events as m
-from sagalang.machine.frames import CallLeaf, Done, Frame, Loop, Par, Seq, Try
-from sagalang.machine.state import State
-from sagalang.machine.undo import Entry, entries
+from msgspec.structs import replace
+
+from sagalang.machine.undo import Entry
 from sagalang.model import program as p
+from sagalang.verify.decides import inside
+from sagalang.verify.inputs import by_inputs
+from sagalang.verify.service import Unit
 from sagalang.verify.stage import Stage
-from sagalang.verify.world import Path
-
-Undoing = tuple[str, tuple[Any, ...]]
-"""The compensation's operation, and its arguments."""
+from sagalang.verify.world import Id, Inputs, World, with_unit
 
 
-def undoing_of(stage: Stage, path: Path, state: State, place: m.Place) -> Undoing | None:
-    """How the step is undone, if by inputs; None by key, by its result, or not at all."""
-    for entry in _owed(state):
-        if entry.place == place:
-            return _undoing(stage, path, entry)
-    return None
+@dataclass(frozen=True)
+class Twins:
+    """The other steps that are undone by the same inputs. `have_effects`: one of them has."""
+
+    inputs: Inputs
+    units: tuple[tuple[Id, Unit], ...]
+
+    @property
+    def have_effects(self) -> bool:
+        return any(unit.effects > 0 for _, unit in self.units)
 
 
-def alike(stage: Stage, path: Path, state: State, undoing: Undoing) -> Iterator[m.Place]:
-    """The steps of the saga that a compensation undoes."""
-    for entry in _owed(state):
-        if _undoing(stage, path, entry) == undoing:
-            yield entry.place
-
-
-def _undoing(stage: Stage, path: Path, entry: Entry) -> Undoing | None:
-    step = stage.definition(path).statements[entry.place.path]
-    if entry.args is None or not isinstance(step, p.Step):
+def inputs_of(stage: Stage, world: World, id_: Id) -> Inputs | None:
+    """By what the step is undone, where other steps may be undone by the same; else None."""
+    if not stage.shared:
         return None
-    undo = step.compensation
-    if not isinstance(undo, p.Compensation):
+    return next((inputs for other, inputs in _owed(stage, world) if other == id_), None)
+
+
+def twins(stage: Stage, world: World, id_: Id) -> Twins | None:
+    """None as above."""
+    inputs = inputs_of(stage, world, id_)
+    if inputs is None:
         return None
-    if any(map(_by_key, undo.call.args)):
-        return None
-    return undo.call.label, entry.args
+    same = {other for other, theirs in _owed(stage, world) if theirs == inputs and other != id_}
+    return Twins(inputs, tuple((other, unit) for other, unit in world.units if other in same))
 
 
-def _by_key(expr: Any) -> bool:
-    match expr:
-        case p.KeyOf() | p.ResultOf():
-            return True
-        case p.Member(value=value) | p.Convert(value=value):
-            return _by_key(value)
-        case _:
-            return False
+def undone_with(world: World, others: Twins, own: Unit) -> World:
+    """What a compensation did to the other steps, and may do to all that come later. `own`: what it
+    left of its own step."""
+    for other, unit in others.units:
+        effects = unit.effects if own.beside else 0  # it came, or there was nothing
+        fenced, undone = unit.fenced or own.fenced, unit.undone or own.undone
+        left = replace(unit, effects=effects, fenced=fenced, undone=undone)
+        world = with_unit(world, other, left)
+    if own.fenced:
+        world = replace(world, fences=world.fences | {others.inputs})
+    if own.undo_late:
+        world = replace(world, undos=world.undos | {others.inputs})
+    return world
 
 
-def _owed(state: State) -> Iterator[Entry]:
-    yield from entries(state.tree)
-    if state.frame is not None:
-        yield from _in(state.frame)
+def may_be_undone(stage: Stage, world: World, id_: Id) -> bool:
+    """Whether the compensation of another step is under way that would undo this one."""
+    return bool(world.undos) and inputs_of(stage, world, id_) in world.undos
 
 
-def _in(frame: Frame | Done) -> Iterator[Entry]:
-    match frame:
-        case CallLeaf(entry=entry):
-            yield entry
-        case Done(undo=tree):
-            yield from entries(tree)
-        case Seq(child=child, undo=trees):
-            for tree in trees:
-                yield from entries(tree)
-            if child is not None:
-                yield from _in(child)
-        case Par(branches=branches):
-            for branch in branches:
-                yield from _in(branch)
-        case Loop(active=active, done=done):
-            for _, ended in done:
-                yield from _in(ended)
-            for _, inner in active:
-                yield from _in(inner)
-        case Try(child=child, tree=tree):
-            if tree is not None:
-                yield from entries(tree)
-            if child is not None:
-                yield from _in(child)
-        case _:
-            pass
+def _owed(stage: Stage, world: World) -> Iterator[tuple[Id, Inputs]]:
+    """Every step that is, or may be, to be undone by inputs which another one may have."""
+    for path, state in world.sagas:
+        statements = stage.definition(path).statements
+        for entry in inside((state.tree, state.frame)):
+            if not isinstance(entry, Entry) or entry.args is None:
+                continue
+            match statements[entry.place.path]:
+                case p.Step(compensation=p.Compensation(call=call)):
+                    if call.label in stage.shared and by_inputs(call):
+                        yield (path, entry.place), (call.label, entry.args)

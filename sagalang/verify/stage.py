@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from sagalang.graph.structure import blocks_of
+from sagalang.graph.structure import blocks_of, statements
 from sagalang.machine import events as m
 from sagalang.machine.definition import Definition, define
 from sagalang.machine.frozen import FrozenMap
 from sagalang.machine.turn import needs_result
 from sagalang.model import program as p
 from sagalang.verify import order
+from sagalang.verify.inputs import shared
 from sagalang.verify.service import Rules
 from sagalang.verify.values import Domain, Symbol
-from sagalang.verify.world import Id, Interface, Loops, Options, Path
+from sagalang.verify.world import Courses, Id, Interface, Loops, Options, Path
 
 
 class Stage:
     """Everything about one exploration but the worlds. Without `args` nothing is known of the
-    saga's parameters. `interfaces`: by the name of a stand-in (`modular`), what it may do."""
+    saga's parameters. `interfaces`: by the name of a stand-in (`modular`), what it may do.
+    `courses`: what calls come to, which stages with the same options and rules may share."""
 
     def __init__(
         self,
@@ -28,16 +28,22 @@ class Stage:
         options: Options | None = None,
         rules: Rules | None = None,
         interfaces: dict[str, Interface] | None = None,
+        courses: Courses | None = None,
     ) -> None:
         self.program, self.saga = program, saga
         self.options, self.rules = options or Options(), rules or Rules()
         self.interfaces = interfaces or {}
+        self.courses: Courses = {} if courses is None else courses
+        # Where something is shared, nothing is stood in for.
+        self.shared = frozenset[str]() if interfaces else shared(program, saga)
         self.domain = Domain(program)
         params = program.sagas[saga].params
         self.args = args or FrozenMap({q.name: Symbol(q.name, q.type) for q in params})
-        self.handled = frozenset(_handled(program))
+        every = [one for found in program.sagas.values() for one in statements(found.body)]
+        attempts = [one for one in every if isinstance(one, p.Attempt)]
+        self.handled = frozenset(e for one in attempts for h in one.handlers for e in h.errors)
+        self.polls = any(isinstance(one, p.Poll) for one in every)
         self._awaited: dict[str, dict[str, int]] = {}
-        self.polls = any(_polls(found.body) for found in program.sagas.values())
         self._definitions: dict[str, Definition] = {}
         self._names: dict[Path, str] = {(): saga}
         self._resolving: dict[tuple[str, str], bool] = {}
@@ -113,10 +119,6 @@ class Stage:
             self._awaited[name] = _waits(self.program, name)
         return self._awaited[name]
 
-    def repeats(self, path: Path) -> bool:
-        """Whether the saga may go on after it undid something: it has an `attempt`."""
-        return any(isinstance(s, p.Attempt) for s in self.definition(path).statements.values())
-
     def christen(self, path: Path, saga: str) -> None:
         """A child saga begins at `path`."""
         self._names[path] = saga
@@ -126,19 +128,6 @@ class Stage:
         the one before it, in every world."""
         for depth in range(1, len(loops) + 1):
             self._iterations.setdefault((path, loops[:depth]), len(self._iterations))
-
-
-def _handled(program: p.Program) -> Iterator[str]:
-    def visit(block: p.Block) -> Iterator[str]:
-        for statement in block.statements:
-            if isinstance(statement, p.Attempt):
-                for handler in statement.handlers:
-                    yield from handler.errors
-            for inner in blocks_of(statement):
-                yield from visit(inner)
-
-    for saga in program.sagas.values():
-        yield from visit(saga.body)
 
 
 def _waits(program: p.Program, saga: str) -> dict[str, int]:
@@ -156,10 +145,3 @@ def _waits(program: p.Program, saga: str) -> dict[str, int]:
 
     visit(program.sagas[saga].body, 1)
     return found
-
-
-def _polls(block: p.Block) -> bool:
-    return any(
-        isinstance(statement, p.Poll) or any(map(_polls, blocks_of(statement)))
-        for statement in block.statements
-    )

@@ -31,8 +31,9 @@ from sagalang.verify.world import World
 
 
 def symmetry(model: Model) -> Symmetry | None:
-    """The like parts of the model's saga; None where there are none, or they do not matter."""
-    if not model.options.symmetry or model.interfaces:
+    """The like parts of the model's saga; None where there are none, or they do not matter. Where
+    steps may have the same inputs, it matters which have."""
+    if not model.options.symmetry or model.interfaces or model.shared:
         return None
     definition = model.definition(())
     found = likes(definition, model.args)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sagalang.graph.structure import blocks_of
+from sagalang.graph.structure import statements
 from sagalang.machine.frozen import FrozenMap
 from sagalang.model import program as p
 from sagalang.model.errors import CANCELLED, DEADLINE_EXCEEDED
 from sagalang.verify import modular
 from sagalang.verify.explore import Bounds, Exploration, Path, Watch, explore
+from sagalang.verify.inputs import shared
 from sagalang.verify.model import Model
 from sagalang.verify.service import Rules
 from sagalang.verify.world import Breach, Courses, Interface, Options
@@ -77,12 +78,12 @@ def verify(
     nothing is known of them, and conditions go both ways."""
     settings = settings or Settings()
     given = None if args is None else FrozenMap(args)
-    if settings.branches and modular.is_parallel(program.sagas[saga].body):
-        runs = _branch_by_branch(program, saga, given, settings, watch)
-    else:
-        model = Model(program, saga, given, settings.options, settings.rules)
-        runs = [explore(model, settings.bounds, watch)]
-    return _verdict(program, saga, given, settings, runs)
+    in_parallel = modular.is_parallel(program.sagas[saga].body)
+    if settings.branches and in_parallel and not shared(program, saga):
+        return _branch_by_branch(program, saga, given, settings, watch)
+    model = Model(program, saga, given, settings.options, settings.rules)
+    runs = [explore(model, settings.bounds, watch)]
+    return _verdict(program, saga, given, settings, runs, runs)
 
 
 def _branch_by_branch(
@@ -91,46 +92,32 @@ def _branch_by_branch(
     args: FrozenMap | None,
     settings: Settings,
     watch: Watch | None,
-) -> list[Exploration]:
+) -> Verdict:
     known: dict[p.Block, Interface] = {}
     courses: Courses = {}
-    stopped: list[bool] = []
-    side: list[Exploration] = []
+    every: list[Exploration] = []
 
     def interface(part: modular.Part) -> Interface:
         each = []
         for block in part.blocks:
             if block not in known:
-                known[block] = alone(block)
+                known[block] = _interface(run(modular.alone(program, saga, block)))
             each.append(known[block])
         return _together(each)
-
-    def alone(block: p.Block) -> Interface:
-        runs = run(modular.alone(program, saga, block))
-        side.extend(runs)
-        return _interface(runs)
 
     def run(one: p.Program) -> list[Exploration]:
         made = []
         for variant in modular.variants(one.sagas[saga].body):
             faces = {part.name: interface(part) for part in variant.parts}
+            if every and every[-1].stopped:
+                break
             body = modular.of_body(one, saga, variant.body)
             model = Model(body, saga, args, settings.options, settings.rules, faces, courses)
-            # Once it was stopped, the rest is only touched.
-            bounds = Bounds(states=1) if stopped else settings.bounds
-            made.append(explore(model, bounds, watch))
-            if made[-1].stopped:
-                stopped.append(True)
+            made.append(explore(model, settings.bounds, watch))
+            every.append(made[-1])
         return made
 
-    runs = run(program)
-    for exploration in side:  # they count as work, and must have been complete
-        runs[0].worlds += exploration.worlds
-        runs[0].steps += exploration.steps
-        runs[0].complete &= exploration.complete
-        runs[0].stopped |= exploration.stopped
-        runs[0].beyond_faults |= exploration.beyond_faults
-    return runs
+    return _verdict(program, saga, args, settings, run(program), every)
 
 
 def _interface(runs: list[Exploration]) -> Interface:
@@ -164,31 +151,29 @@ def _verdict(
     args: FrozenMap | None,
     settings: Settings,
     runs: list[Exploration],
+    every: list[Exploration],
 ) -> Verdict:
+    """`every`: beside the runs, those that were made to know what branches do. They count as work,
+    and must have been complete."""
     found: dict[Breach, Found] = {}
     for run in runs:
         for breach, path in run.breaches.items():
             known = found.get(breach)
             if known is None or _longer(known.path, path):
                 found[breach] = Found(breach, path, run.model, not run.model.interfaces)
-        for path in run.stuck[:1]:
-            breach = Breach("stuck", None)
-            found.setdefault(breach, Found(breach, path, run.model, not run.model.interfaces))
-        for path in run.endless[:1]:
-            breach = Breach("endless", None)
-            found.setdefault(breach, Found(breach, path, run.model, not run.model.interfaces))
     breaches = sorted(found.values(), key=lambda one: (one.path.faults, len(one.path.edges)))
-    if not any(run.stopped for run in runs):
+    stopped = any(run.stopped for run in every)
+    if not stopped:
         breaches = [_confirmed(program, saga, args, settings, one) for one in breaches]
     reached = {pair for run in runs for pair in run.reached}
-    beyond = any(run.beyond_faults for run in runs)
+    beyond = any(run.beyond_faults for run in every)
     return Verdict(
         saga=saga,
-        complete=all(run.complete for run in runs),
+        complete=all(run.complete for run in every),
         faults=settings.bounds.faults if beyond else None,
-        worlds=sum(run.worlds for run in runs),
-        steps=sum(run.steps for run in runs),
-        stopped=any(run.stopped for run in runs),
+        worlds=sum(run.worlds for run in every),
+        steps=sum(run.steps for run in every),
+        stopped=stopped,
         breaches=tuple(breaches),
         outcomes=_least([run.outcomes for run in runs]),
         errors=_least([run.errors for run in runs]),
@@ -237,32 +222,20 @@ def _path_of(breach: Breach) -> str:
 
 def _unreached(
     program: p.Program, saga: str, reached: set[tuple[str, str]]
-) -> list[tuple[str, p.Statement]]:
-    found: list[tuple[str, p.Statement]] = []
-
-    def visit(block: p.Block) -> None:
-        for statement in block.statements:
-            path = getattr(statement, "path", None)
-            if isinstance(statement, p.Step | p.ChildStep) and (
-                (saga, f"step {path}") not in reached
-            ):
-                found.append(("step", statement))
-            elif (
-                isinstance(statement, p.Step)
-                and isinstance(statement.compensation, p.Compensation)
-                and not statement.best_effort
-                and not (statement.after_pivot and not statement.before_pivot)
-                and (saga, f"compensate {path}") not in reached
-            ):
-                found.append(("compensation", statement))
-            if isinstance(statement, p.Attempt):
-                found.extend(
-                    (f"handler on {', '.join(handler.errors)}", statement)
-                    for handler in statement.handlers
-                    if not any((saga, f"abort {path} {e}") in reached for e in handler.errors)
-                )
-            for inner in blocks_of(statement):
-                visit(inner)
-
-    visit(program.sagas[saga].body)
-    return found
+) -> Iterator[tuple[str, p.Statement]]:
+    for statement in statements(program.sagas[saga].body):
+        path = getattr(statement, "path", None)
+        if isinstance(statement, p.Step | p.ChildStep) and (saga, f"step {path}") not in reached:
+            yield "step", statement
+        elif (
+            isinstance(statement, p.Step)
+            and isinstance(statement.compensation, p.Compensation)
+            and not statement.best_effort
+            and not (statement.after_pivot and not statement.before_pivot)
+            and (saga, f"compensate {path}") not in reached
+        ):
+            yield "compensation", statement
+        if isinstance(statement, p.Attempt):
+            for handler in statement.handlers:
+                if not any((saga, f"abort {path} {e}") in reached for e in handler.errors):
+                    yield f"handler on {', '.join(handler.errors)}", statement

@@ -21,6 +21,10 @@ Id = tuple[Path, m.Place]
 Loops = tuple[tuple[str, str], ...]
 
 
+Inputs = tuple[str, tuple[Any, ...]]
+"""A compensation by inputs: the operation, and its arguments."""
+
+
 class Flight(Struct, frozen=True, gc=False):
     """A call under way. `variant`: what struck from outside since it began (`call.results`).
     `unit`: where its service stood when it began; None for a query."""
@@ -59,8 +63,10 @@ class World(Struct, frozen=True, gc=False):
     sent: tuple[tuple[str, int], ...] = ()
     cancelled: bool = False
     aborted: tuple[Path, ...] = ()
-    fences: tuple[tuple[Path, str, tuple[Any, ...]], ...] = ()
-    """Compensations by inputs that keep out what comes after them: operation and arguments."""
+    fences: frozenset[Inputs] = frozenset()
+    """The compensations by inputs that keep out what comes after them."""
+    undos: frozenset[Inputs] = frozenset()
+    """Those of which a late copy is under way."""
 
     @property
     def root(self) -> State:

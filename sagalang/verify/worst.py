@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sagalang.graph.durations import duration, seconds
-from sagalang.graph.structure import blocks_of
+from sagalang.graph.structure import statements
 from sagalang.model import program as p
 from sagalang.model.program import Ms, Policy
 from sagalang.verify.closed_form import (
@@ -39,7 +39,7 @@ from sagalang.verify.closed_form import (
 from sagalang.verify.worst_call import attempt_time, call_limits
 from sagalang.verify.worst_walk import Walk
 
-_LONG: Ms = 600_000
+_LONG: Ms = 120_000
 """From here on minutes and hours read better than seconds."""
 
 
@@ -227,14 +227,9 @@ def _left_out(program: p.Program, saga: str, called: set[str]) -> Iterator[str]:
 def _escalates(program: p.Program, saga: str) -> bool:
     """Whether the saga, or one that it runs, says where something is escalated."""
     found = program.sagas[saga]
-
-    def inside(block: p.Block) -> bool:
-        return any(
-            getattr(statement, "escalate", None) is not None
-            or isinstance(getattr(statement, "otherwise", None), p.Escalation)
-            or (isinstance(statement, p.ChildStep) and _escalates(program, statement.saga))
-            or any(inside(block) for block in blocks_of(statement))
-            for statement in block.statements
-        )
-
-    return found.compensate_escalate is not None or inside(found.body)
+    return found.compensate_escalate is not None or any(
+        getattr(statement, "escalate", None) is not None
+        or isinstance(getattr(statement, "otherwise", None), p.Escalation)
+        or (isinstance(statement, p.ChildStep) and _escalates(program, statement.saga))
+        for statement in statements(found.body)
+    )

@@ -90,7 +90,7 @@ def test_a_file_with_a_mistake_is_left_alone_and_the_others_are_done(folder: Pat
 def test_a_missing_path_is_told_before_anything_is_written(folder: Path) -> None:
     result = fmt(folder, folder / "no.saga")
     assert result.exit_code == 2
-    assert f"there is no {folder / 'no.saga'}" in result.stderr
+    assert f"there is no file or folder {folder / 'no.saga'}" in result.stderr
     assert (folder / "ugly.saga").read_bytes() == UGLY.encode()
 
 
@@ -118,10 +118,10 @@ def test_standard_input_goes_with_no_other_path(folder: Path) -> None:
     assert "standard input" in result.stderr
 
 
-def test_a_folder_without_files_is_no_mistake(tmp_path: Path) -> None:
-    result = fmt(tmp_path)
-    assert result.exit_code == 0
-    assert "no .saga files" in result.stderr
+def test_a_folder_without_files_is_a_mistake_as_for_saga_test(tmp_path: Path) -> None:
+    for result in (fmt(tmp_path), fmt("--check", tmp_path)):
+        assert result.exit_code == 2
+        assert f"there is no .saga file in {tmp_path}" in result.stderr
 
 
 def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:

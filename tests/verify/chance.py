@@ -7,6 +7,8 @@ from random import Random
 from .sagas import EVER, ONCE
 
 PLAIN = "timeout 1s"
+AGAIN = 0.3
+"""How often a step calls a command that was called before, often with the same inputs."""
 
 
 def random_saga(seed: int) -> str:
@@ -97,7 +99,18 @@ saga Main({params}) {{
 
     def step(self, arg: str) -> str:
         self.steps += 1
-        service = f"S{self.steps}"
+        if self.services and self.chance.random() < AGAIN:
+            service = f"S{self.chance.randint(1, len(self.services))}"
+        else:
+            service = self.service()
+        tail = self.pick(
+            "", "", "", "", "", " best effort", ' compensate none "why"', ' else escalate "team"'
+        )
+        return f"step s{self.steps} = {service}.do({arg}){tail}"
+
+    def service(self) -> str:
+        """A new service, by name."""
+        service = f"S{len(self.services) + 1}"
         result = self.chance.random() < 0.35
         keyed = self.chance.random() < 0.6
         promises = ["keyed"] if keyed else self.chance.choice(([], [], ["idempotent"]))
@@ -130,7 +143,4 @@ service {service} {{
 }}
 policy p{service} {{ {self.pick(PLAIN, PLAIN, ONCE, ONCE, EVER)} }}
 """)
-        tail = self.pick(
-            "", "", "", "", "", " best effort", ' compensate none "why"', ' else escalate "team"'
-        )
-        return f"step s{self.steps} = {service}.do({arg}){tail}"
+        return service

@@ -44,8 +44,11 @@ def _replied(ledger: Ledger, operation: Operation, key: str, now: Ms) -> bool | 
     return None
 
 
-def receive(ledger: Ledger, message: Message, now: Ms) -> tuple[Ledger, str]:
-    """The service carries the request out, as far as it has not done so already."""
+def receive(
+    ledger: Ledger, message: Message, now: Ms, *, there: bool = False
+) -> tuple[Ledger, str]:
+    """The service carries the request out, as far as it has not done so already: else the ledger
+    is the very same. `there`: another step put there what the request undoes."""
     operation = message.operation
     promises = operation.promises
     success = _replied(ledger, operation, message.key, now)
@@ -57,7 +60,7 @@ def receive(ledger: Ledger, message: Message, now: Ms) -> tuple[Ledger, str]:
     if not message.undoes:
         again = promises.idempotent and ledger.effects > 0
         return replace(ledger, effects=ledger.effects + (not again), kept=kept), OK
-    if ledger.effects == 0 and not promises.absent_ok:
+    if not (ledger.effects or there or promises.absent_ok):
         return ledger, STRANGE
     fenced = ledger.fenced or promises.fences_late
     return replace(ledger, effects=0, kept=kept, fenced=fenced, undone=True), OK

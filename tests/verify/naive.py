@@ -6,6 +6,9 @@ calls are not summed up, nothing is reduced. It ends because the faults of an ex
 (`faults`), and because a call that would be repeated for ever is followed through two repeats of
 one trouble only.
 
+A service knows a step by what undoes it: by a key, which is that of one step, or by inputs, which
+several may have. Those it cannot tell apart.
+
 Faults are counted as in the explorer, or the two could not be compared: each is 1, but the same
 trouble of one call in a row is one trouble; an event that comes before anything waits for it is 1;
 a timer that means that something did not happen in time is 1.
@@ -25,7 +28,7 @@ from sagalang.machine import calls
 from sagalang.machine import events as m
 from sagalang.machine.definition import Definition, define
 from sagalang.machine.evaluate import Build
-from sagalang.machine.frames import waiting
+from sagalang.machine.frames import CallLeaf, leaves, waiting
 from sagalang.machine.outcomes import Failure, NotSent, Ok, Outcome, Rejected, Unknown
 from sagalang.machine.saga import Phase, State, advance, start
 from sagalang.model import program as p
@@ -38,6 +41,9 @@ from .sequence import Pairs, happens_before
 
 Path = tuple[m.Place, ...]
 Id = tuple[Path, m.Place]
+Undo = tuple[str, tuple[Any, ...]]
+"""A compensation with its arguments: a key, or inputs. To its service, steps with the same are one
+thing."""
 NEVER: Final = 10**15
 REPEATS: Final = 2
 NOBODY_KNOWS: Final = Unknown(Failure(TIMEOUT))
@@ -80,6 +86,9 @@ class World(Struct, frozen=True):
     calls: tuple[Call, ...] = ()
     timers: tuple[tuple[Path, m.StartTimer], ...] = ()
     ledgers: Mapping[Id, Ledger] = {}
+    undos: Mapping[Id, Undo] = {}
+    shut: tuple[Undo, ...] = ()
+    """What was undone, and what comes of it is refused from then on."""
     network: tuple[tuple[Id, Message], ...] = ()
     beliefs: Mapping[Id, str] = {}
     undoing: frozenset[Path] = frozenset()
@@ -179,7 +188,7 @@ class _Run:
 
     def begin(self) -> Iterator[World]:
         params = self.program.sagas[self.saga].params
-        for args in product(*(self.candidates(param.type) for param in params)):
+        for args in product(*(self.candidates(param.type, param.name) for param in params)):
             given = {param.name: arg for param, arg in zip(params, args, strict=True)}
             state, commands = start(self.definition(()), "id", given, 0)
             yield self.obey(World(sagas={(): state}), (), commands)
@@ -203,16 +212,10 @@ class _Run:
         """A copy that was under way arrives at last."""
         for index, (id_, message) in enumerate(world.network):
             rest = world.network[:index] + world.network[index + 1 :]
-            ledger, _ = receive(world.ledgers[id_], message, world.now)
-            yield self.booked(replace(world, network=rest), id_, ledger)
+            yield self.arrive(replace(world, network=rest), id_, message)[0]
 
     def fires(self, world: World, path: Path, timer: m.StartTimer) -> Iterator[World]:
-        too_late = {
-            m.Timer.DEADLINE: "deadline",
-            m.Timer.WAIT: "missing",
-            m.Timer.ESCALATE: "no end",
-        }
-        fault = too_late.get(timer.timer)
+        fault = _TOO_LATE.get(timer.timer)
         if fault is not None and not self.allows(fault):
             return
         if timer.timer is m.Timer.POLL and world.asked > REPEATS:
@@ -242,9 +245,13 @@ class _Run:
     # --- One call --------------------------------------------------------------------------------
 
     def goes_on(self, world: World, index: int, call: Call) -> Iterator[World]:
-        ends = [at for at in (call.config.deadline, _total(call)) if at is not None]
-        if ends and min(ends) > world.now and self.allows("time is up"):
-            yield replace(self.later(world, min(ends)), spent=world.spent + 1)
+        ends = _ends(call)
+        if world.now < ends < NEVER and self.allows("time is up"):
+            gone = replace(self.later(world, ends), spent=world.spent + 1)
+            if isinstance(call.command, calls.Attempt):
+                late = replace(call, trouble="time is up", repeats=0)
+                gone = replace(gone, calls=(*gone.calls[:index], late, *gone.calls[index + 1 :]))
+            yield gone
         match call.command:
             case None:
                 yield self.drive(world, index, call, calls.Begin())
@@ -286,9 +293,7 @@ class _Run:
                 yield from answered(world, f"rejects {rejection.error}", outcome)
             return
         message = self.message(world, call)
-        before = world.ledgers[call.id]
-        ledger, reply = receive(before, message, world.now)
-        done = self.booked(world, call.id, ledger)
+        done, reply = self.arrive(world, call.id, message)
         if reply == OK:
             for value in self.candidates(operation.result):
                 yield from answered(done, "", Ok(value))
@@ -301,7 +306,7 @@ class _Run:
         if undoes and not self.allows("failing compensation"):
             return
         if self.allows("rejects"):
-            refused = refuse(before, message, world.now)
+            refused = refuse(world.ledgers[call.id], message, world.now)
             for rejection in operation.rejects if refused is not None else ():
                 assert refused is not None
                 outcome = Rejected(self.failure(rejection.error))
@@ -317,7 +322,7 @@ class _Run:
             yield from answered(late, "late", NOBODY_KNOWS)
         twice = operation.promises.idempotent or operation.promises.keyed
         if self.allows("duplicated") and reply == OK and twice:
-            copied = self.booked(done, call.id, receive(ledger, message, world.now)[0])
+            copied, _ = self.arrive(done, call.id, message)
             for value in self.candidates(operation.result):
                 yield from answered(copied, "duplicated", Ok(value))
 
@@ -336,13 +341,16 @@ class _Run:
     def answered(
         self, world: World, index: int, call: Call, what: str, event: calls.CallEvent
     ) -> Iterator[World]:
-        again = bool(what) and what == call.trouble
+        # What takes an attempt until its time is up is one trouble.
+        silent = what in ("not sent", "request lost", "answer lost", "late")
+        again = bool(what) and (what == call.trouble or (silent and call.trouble == "time is up"))
         if world.spent + (bool(what) and not again) > self.faults:
             self.left_out = True
             return
         repeats = call.repeats + 1 if again else 1
         asked = call.state.asked + call.state.attempts
-        if calls.endless(call.config.retry) and (repeats > REPEATS or asked > 2 * self.faults + 3):
+        endless = calls.endless(call.config.retry) and world.now < _ends(call)
+        if endless and (repeats > REPEATS or asked > 2 * self.faults + 3):
             self.left_out = self.found.cut = True
             return
         spent = world.spent + (bool(what) and not again)
@@ -401,8 +409,7 @@ class _Run:
         if not isinstance(call.command, calls.Attempt) or self.operation(call).is_query:
             return
         message = self.message(world, call)
-        ledger, _ = receive(world.ledgers[call.id], message, world.now)
-        yield self.booked(world, call.id, ledger)
+        yield self.arrive(world, call.id, message)[0]
         if self.allows("late"):
             yield replace(world, network=(*world.network, (call.id, message)))
         refused = refuse(world.ledgers[call.id], message, world.now)
@@ -475,15 +482,32 @@ class _Run:
             self.may_compensate(world, id_)
         if not operation.is_query or back:
             belief = "in flight" if intent.purpose is m.Purpose.STEP else "being undone"
+            undo = world.undos.get(id_) or self.undo_of(world, id_)
+            undos = world.undos if undo is None else {**world.undos, id_: undo}
             world = replace(
                 world,
                 beliefs={**world.beliefs, id_: belief},
-                ledgers={id_: Ledger(), **world.ledgers},
+                undos=undos,
+                ledgers={id_: Ledger(fenced=undo in world.shut), **world.ledgers},
                 begun=(*world.begun, id_),
             )
         asked = world.asked + (intent.purpose is m.Purpose.POLL)
         call = Call(path, intent, config, state)
         return replace(world, calls=(*world.calls, call), asked=asked)
+
+    def undo_of(self, world: World, id_: Id) -> Undo | None:
+        """How a step that begins would be undone; None where that takes its result."""
+        path, place = id_
+        frame = world.sagas[path].frame
+        step = self.definition(path).statements[place.path]
+        if frame is None or not isinstance(step, p.Step):
+            return None
+        if not isinstance(step.compensation, p.Compensation):
+            return None
+        for leaf in leaves(frame):
+            if isinstance(leaf, CallLeaf) and leaf.place == place and leaf.entry.args is not None:
+                return step.compensation.call.label, leaf.entry.args
+        return None
 
     def interrupt(self, world: World, path: Path, place: m.Place, purpose: m.Purpose) -> World:
         for index, call in enumerate(world.calls):
@@ -505,6 +529,25 @@ class _Run:
             owed = other == path and belief not in ("not done", "undone")
             if owed and self.undoable(path, later) and pairs.before(place, later, began):
                 self.breach(world, "out-of-order", id_)
+
+    def arrive(self, world: World, id_: Id, message: Message) -> tuple[World, str]:
+        """The service takes a message. One that undoes goes to every step that is undone by the
+        same, and counts for those to come if it fences."""
+        undo = world.undos.get(id_) if message.undoes else None
+        same = [id_] if undo is None else [i for i, other in world.undos.items() if other == undo]
+        there = any(world.ledgers[other].effects for other in same)
+        before = world.ledgers[id_]
+        ledger, reply = receive(before, message, world.now, there=there)
+        after = self.booked(world, id_, ledger)
+        if undo is None or ledger is before:
+            return after, reply
+        for other in same:
+            if other != id_:
+                left, _ = receive(world.ledgers[other], message, world.now, there=True)
+                after = self.booked(after, other, left)
+        if ledger.fenced:
+            after = replace(after, shut=(*after.shut, undo))
+        return after, reply
 
     def booked(self, world: World, id_: Id, ledger: Ledger) -> World:
         if ledger.effects > 1 and not self.exempt(id_):
@@ -565,22 +608,23 @@ class _Run:
             return Failure(error)
         return Failure(error, self.candidates(RecordRef(error))[0])
 
-    def candidates(self, type_: Type) -> tuple[Any, ...]:
-        """The values that are tried: both of a bool, every member of an enum, lists of 0 to 2."""
+    def candidates(self, type_: Type, text: str = "v") -> tuple[Any, ...]:
+        """The values that are tried: both of a bool, every member of an enum, lists of 0 to 2.
+        `text`: what a string is; that of two parameters is taken to be different."""
         match type_:
             case Null():
                 return (None,)
             case Optional(item):
-                return (*self.candidates(item), None)
+                return (*self.candidates(item, text), None)
             case ListOf(item):
-                one = self.candidates(item)[0]
+                one = self.candidates(item, text)[0]
                 other = f"{one}'" if isinstance(one, str) else one
                 return (), (one,), (one, other)
             case EnumRef(name):
                 return tuple(member for member, _ in self.program.enums[name].members)
             case RecordRef() | InlineRecord():
                 fields = self.values.fields_of(type_)
-                every = product(*(self.candidates(inner) for _, inner, _ in fields))
+                every = product(*(self.candidates(inner, text) for _, inner, _ in fields))
                 names = [name for name, _, _ in fields]
                 return tuple(
                     self.values.make(type_, dict(zip(names, values, strict=True)))
@@ -588,11 +632,16 @@ class _Run:
                 )
             case _:
                 known: dict[str, tuple[Any, ...]] = {"bool": (True, False), "int": (0, 10)}
-                return known.get(getattr(type_, "name", ""), ("v",))
+                return known.get(getattr(type_, "name", ""), (text,))
 
 
-def _total(call: Call) -> int | None:
-    return None if call.config.total is None else call.state.began + call.config.total
+def _ends(call: Call) -> int:
+    """When the time of the call is up."""
+    total, deadline = call.config.total, call.config.deadline
+    return min(
+        NEVER if total is None else call.state.began + total,
+        NEVER if deadline is None else deadline,
+    )
 
 
 def _heard(purpose: m.Purpose, outcome: Outcome) -> str:

@@ -127,6 +127,12 @@ CONTRACTS: Final[dict[str, str]] = {
     ),
 }
 
+BY_INPUTS: Final = contract("keyed, records rejections rejects No compensate undo(a)")
+BY_INPUTS_OPEN: Final = contract(
+    "keyed, lands within 5m rejects No compensate undo(a)", "idempotent, absent ok"
+)
+BY_INPUTS_STRICT: Final = contract("keyed rejects No compensate undo(a)", "idempotent, fences late")
+
 BODIES: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "one step": (STEP, {}),
     "then the pivot": (f"{STEP} {AFTER}", {}),
@@ -208,6 +214,53 @@ SHAPES: Final[dict[str, str]] = {
     + f"saga Child(a: string) {{ step c = S.do(a) {AFTER} }}",
 }
 
+SAME: Final = 'step one = S.do("a") step two = S.do("a")'
+FALLS: Final = 'attempt { step two = S.do("a") step S.do("b") } on No { }'
+
+TWINS: Final[dict[str, str]] = {
+    "the same inputs": saga(SAME, BY_INPUTS),
+    "the same inputs, then an abort": saga(f"{SAME} abort Gone", BY_INPUTS),
+    "the same inputs, not fenced": saga(SAME, BY_INPUTS_OPEN),
+    "the same inputs, absent not ok": saga(SAME, BY_INPUTS_STRICT),
+    "the same inputs, undo that rejects": saga(
+        SAME, contract("keyed compensate undo(a)", f"{UNDO} rejects Gone")
+    ),
+    "the same inputs, keyed undo": saga(
+        f"{SAME} abort Gone", contract("keyed compensate undo(a)", "keyed, absent ok, fences late")
+    ),
+    "the same inputs before an attempt": saga(f'step one = S.do("a") {FALLS}', BY_INPUTS),
+    "the same inputs before an attempt, not fenced": saga(
+        f'step one = S.do("a") {FALLS}', BY_INPUTS_OPEN
+    ),
+    "the same inputs before an attempt, absent not ok": saga(
+        f'step one = S.do("a") {FALLS}', BY_INPUTS_STRICT
+    ),
+    "the same inputs after an attempt": saga(f'{FALLS} step one = S.do("a")', BY_INPUTS),
+    "the same inputs after an attempt, not fenced": saga(
+        f'{FALLS} step one = S.do("a")', BY_INPUTS_OPEN
+    ),
+    "the same inputs beside an attempt": saga(
+        f'parallel {{ step one = S.do("a") branch {{ {FALLS} }} }}', BY_INPUTS
+    ),
+    "the same inputs in branches": saga(
+        'parallel { step one = S.do("a") step two = S.do("a") } abort Gone', BY_INPUTS
+    ),
+    "the same inputs beside others": saga(
+        'step x = S.do("a") attempt { parallel { step one = S.do("a") step two = S.do("c") }'
+        ' step S.do("b") } on No { }',
+        BY_INPUTS,
+    ),
+    "the same inputs in a loop": saga(
+        'for x in xs { step S.do("a") } abort Gone', BY_INPUTS, params="xs: list<string>"
+    ),
+    "the same inputs in a child": saga(
+        'step one = S.do("a") attempt { step saga Child("a") step S.do("b") } on No { }', BY_INPUTS
+    )
+    + "saga Child(a: string) { step S.do(a) }",
+    "the same inputs, best effort": saga(f'step one = S.do("a") best effort {FALLS}', BY_INPUTS),
+}
+"""Several steps that a compensation by inputs cannot tell apart."""
+
 
 def every() -> dict[str, str]:
     found = {}
@@ -216,4 +269,4 @@ def every() -> dict[str, str]:
             found[f"{name}: {how}"] = saga(body, services, **options)
         found[f"{name}: repeated"] = saga(STEP, services, policy=ONCE)
         found[f"{name}: undo repeated"] = saga(f"{STEP} abort Gone", services, back=ONCE)
-    return {**found, **SHAPES}
+    return {**found, **SHAPES, **TWINS}

@@ -22,7 +22,7 @@ from sagalang.workspace.load import load_text
 
 from .chance import random_saga
 from .naive import TooMany, Verdict, verdict
-from .sagas import BODIES, CONTRACTS, SHAPES, every, saga
+from .sagas import BODIES, CONTRACTS, SHAPES, TWINS, every, saga
 
 SLOW: Final = "SAGA_SLOW" in os.environ
 MOST: Final = 30_000 if SLOW else 2_500
@@ -55,6 +55,7 @@ ALWAYS: Final = frozenset({"event", "early", "missing", "failing compensation"})
 SOME: Final = {
     **SHAPES,
     **{name: saga(*BODIES["one step"][:1], services) for name, services in CONTRACTS.items()},
+    **{name: TWINS[name] for name in ("the same inputs in a child", "the same inputs in a loop")},
 }
 HAND_MADE: Final = every() if SLOW else SOME
 RANDOM: Final = range(500 if SLOW else 6)

@@ -245,8 +245,6 @@ def verdict(name: str, on: bool) -> Any:
         escalations,
         breaches,
         found.reached,
-        bool(found.stuck),
-        bool(found.endless),
     )
 
 

@@ -591,3 +591,11 @@ def test_the_closed_form_is_reached() -> None:
         pytest.skip("needs the runs above")
     assert REACHED["order-PlaceOrder"] > 0.999
     assert sum(share > 0.9 for share in REACHED.values()) > len(REACHED) / 2
+
+
+@pytest.mark.parametrize(
+    ("time", "told"),
+    [(119_900, "119.9s"), (120_000, "2m"), (525_600, "8m45s600ms"), (14_413_000, "4h13s")],
+)
+def test_from_two_minutes_on_a_time_is_told_in_minutes(time: int, told: str) -> None:
+    assert time_text(form.Fixed(time)) == told
