@@ -216,7 +216,7 @@ def takes_over(escalation: p.Escalation, *, forever: bool) -> str:
 
 
 def policy_in_full(value: p.Policy) -> str:
-    """Every clause, for who wants to know: `timeout 2s, up to 4 retries (200ms * 2 up to 5s), …`."""
+    """Every clause, for who wants to know: `timeout 2s, up to 4 retries (back-off 200ms), …`."""
     clauses = [f"timeout {duration(value.timeout or p.DEFAULT_TIMEOUT)}"]
     if value.total is not None:
         clauses.append(f"total {duration(value.total)}")

@@ -12,11 +12,13 @@ from sagalang.cli.render import command
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests/golden"
 EXAMPLES = ("order", "shop")
+OUT_OF_STOCK = ("--when", "Inventory.reserve rejects OutOfStock")
 PICTURES = [
     *((name, f"svg/{name}-dark.svg", ("--theme", "dark")) for name in EXAMPLES),
     *((name, f"html/{name}.html", ("--theme", "auto")) for name in EXAMPLES),
     *((name, f"svg/{name}-choreography.svg", ("--as", "choreography")) for name in EXAMPLES),
-    ("shop", "svg/shop-out-of-stock.svg", ("--when", "Inventory.reserve rejects OutOfStock")),
+    ("shop", "svg/shop-out-of-stock.svg", OUT_OF_STOCK),
+    ("shop", "svg/shop-out-of-stock-dark.svg", (*OUT_OF_STOCK, "--theme", "dark")),
 ]
 
 
