@@ -69,6 +69,13 @@ def cli() -> None:
     """
 
 
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind it: in the middle of an import it comes out as an ImportError."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
 def main(argv: list[str] | None = None) -> NoReturn:
     """The entry point. A bug of ours is told as one, with the trace only on request."""
     try:
@@ -87,6 +94,8 @@ def main(argv: list[str] | None = None) -> NoReturn:
         import os
         import traceback
 
+        if _interrupted(error):
+            sys.exit(130)
         if os.environ.get("SAGA_TRACEBACK"):
             traceback.print_exc()
         click.echo(
