@@ -6,10 +6,6 @@ import sys
 
 import click
 
-from sagalang.cli.run_plan import parse_duration, parse_latency
-
-__all__ = ["command", "parse_duration", "parse_latency"]
-
 
 @click.command("run")
 @click.argument("file", metavar="FILE")
