@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import click
@@ -25,6 +26,7 @@ def write_atlas(file: str, saga_name: str | None, folder: str, theme: str, value
     files = {f"{slug}.svg": picture for slug, picture in pictures.items()}
     files["index.md"] = page.markdown(index, lambda slug: f"{slug}.svg")
     files["index.html"] = page.html(index, pictures)
+    _refuse_another(Path(folder), files["index.md"])
     try:
         changed = sum(_written(Path(folder), name, text) for name, text in files.items())
     except OSError as error:
@@ -32,6 +34,19 @@ def write_atlas(file: str, saga_name: str | None, folder: str, theme: str, value
     told = f"{changed} of {len(files)} files written" if changed else "unchanged"
     click.echo(f"{index.summary} {told}: {folder}", err=True)
     click.echo(f"next: open {Path(folder, 'index.html')}", err=True)
+
+
+def _refuse_another(folder: Path, text: str) -> None:
+    """Two atlases in one folder would leave the index of one among the pictures of both."""
+    from sagalang.cli.inputs import InputProblem
+
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        there = (folder / "index.md").read_text("utf-8").partition("\n")[0]
+        if there != text.partition("\n")[0]:
+            raise InputProblem(
+                f"{folder} has an index.md of something else: {there[:60]}",
+                "name another folder",
+            )
 
 
 def _written(folder: Path, name: str, text: str) -> bool:

@@ -68,6 +68,11 @@ def wanted(
             f"--direction is for graphs; a {view} runs from top to bottom",
             "leave it out, or draw a graph: --as flow, --as map",
         )
+    if theme != "light" and target in ("mermaid", "text"):
+        raise InputProblem(
+            f"{target} has no theme, it looks like what is around it",
+            "leave out --theme, or draw it as svg, png, html or plantuml",
+        )
     if whens and view != "sequence":
         raise InputProblem(
             f"--when is for sequence diagrams; a {view} shows all ways at once",
@@ -78,7 +83,7 @@ def wanted(
 
 def _by_output(output: str | None) -> str | None:
     """The format that the name of the output asks for."""
-    if output is None:
+    if output is None or output == "-":
         return None
     found = by_suffix(output)
     if found is None:
@@ -176,7 +181,8 @@ def worst_lines(program: Program, saga: str) -> dict[str, str]:
 def draw_map(programs: Sequence[Loaded], request: Wanted) -> Picture:
     """Which saga calls which operation of which service. Raises InputProblem."""
     from sagalang.render.graphs.service_map import service_map
-    from sagalang.render.graphs.service_map_dot import emit_dot, emit_mermaid
+    from sagalang.render.graphs.service_map_dot import emit as emit_dot
+    from sagalang.render.graphs.service_map_mermaid import emit as emit_mermaid
 
     found = service_map(loaded.program for loaded in programs)
     if request.to == "mermaid":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -14,10 +15,16 @@ def write_text(path: Path, text: str) -> bool:
 
 
 def write_bytes(path: Path, data: bytes) -> bool:
-    """The same for bytes."""
+    """The same for bytes. What is no file (a pipe, a device) is written to as it is."""
     with contextlib.suppress(FileNotFoundError):
-        if path.read_bytes() == data:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            with path.open("wb") as stream:
+                stream.write(data)
+            return True
+        if found.st_size == len(data) and path.read_bytes() == data:
             return False
+        path = path.resolve()  # a link stays a link
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from sagalang.cli.inputs import InputProblem
 from sagalang.model.program import Ms
 from sagalang.render.journal.told import moment
-from sagalang.runtime.journal_file import Definition, Journal, JournalError, Line, read
+from sagalang.runtime import journal as j
+from sagalang.runtime.journal_file import MEND, Definition, Journal, JournalError, Line, read
 
 if TYPE_CHECKING:
     from sagalang.render.diagram import SequenceDiagram
@@ -40,6 +41,7 @@ def load_journal(path: str) -> JournalFile:
     except JournalError as error:
         where = path if error.line is None else f"{path}:{error.line}"
         raise InputProblem(f"{where}: {error}", _advice(path, error)) from None
+    _in_order(path, journal)
     header = journal.header
     return JournalFile(
         _definition(path, journal),
@@ -50,6 +52,17 @@ def load_journal(path: str) -> JournalFile:
         header.fakes,
         journal.cut,
     )
+
+
+def _in_order(path: str, journal: Journal) -> None:
+    """Nothing is told of a saga before it began. Raises InputProblem."""
+    known = {journal.header.saga_id}
+    for number, line in enumerate(journal.lines, 2):
+        if isinstance(line, j.ChildStarted):
+            known.add(line.child_id)
+        if isinstance(line, j.Entry) and line.saga_id not in known:
+            where = f"{path}:{number}"
+            raise InputProblem(f"{where}: this line stands before the beginning of its saga", MEND)
 
 
 def picture(found: JournalFile, *, values: bool = False) -> SequenceDiagram:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from sagalang.render.formats import ALL_FORMATS, THEMES, VIEWS
+from sagalang.render.formats import ALL_FORMATS, VIEWS
+from sagalang.render.themes import THEMES
 
 if TYPE_CHECKING:
     from sagalang.cli.drawing import Wanted
@@ -63,6 +65,8 @@ def command(
             _refuse_beside("--journal", **{"--atlas": atlas, "--watch": watch})
             _draw_journal(journal, request, output)
             return
+        if watch and "-" in paths:
+            raise InputProblem("--watch needs a file to look at, not standard input")
         if not paths:
             raise InputProblem("nothing to draw", "saga render FILE, or saga render --journal FILE")
         if atlas is not None:
@@ -77,7 +81,7 @@ def command(
             _watch(paths, request, output)
         _draw(paths, request, output)
         if output is not None and request.view == "sequence" and not whens:
-            click.echo(f"next: saga render {' '.join(paths)} --atlas failures", err=True)
+            click.echo(f"next: saga render {shlex.join(paths)} --atlas failures", err=True)
     except InputProblem as problem:
         usage_error(str(problem), problem.advice)
 
@@ -126,7 +130,8 @@ def _files(paths: tuple[str, ...]) -> list[str]:
     try:
         found = find(paths)
     except NotThereError as error:
-        raise InputProblem(str(error)) from None
+        advice = "a map shows all sagas of the files and folders that are named"
+        raise InputProblem(str(error), advice) from None
     if not found:
         raise InputProblem(f"there is no .saga file in {' '.join(paths)}")
     return found
@@ -163,18 +168,30 @@ def _watch(paths: tuple[str, ...], request: Wanted, output: str | None) -> None:
     again_and_again(once)
 
 
+def _print(content: str | bytes) -> None:
+    from sagalang.cli.inputs import InputProblem
+
+    if isinstance(content, bytes) and sys.stdout.isatty():
+        raise InputProblem("this format is not for a terminal", "add -o FILE")
+    try:
+        if isinstance(content, str):
+            click.echo(content, nl=not content.endswith("\n"))
+        else:
+            sys.stdout.buffer.write(content)
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise  # whoever read has read enough
+    except OSError as error:
+        raise InputProblem(f"cannot write the picture: {error.strerror or error}") from None
+
+
 def put(content: str | bytes, output: str | None) -> None:
     """Onto standard output or, as a whole, into a file. Raises InputProblem."""
     from sagalang.cli.files import write_bytes
     from sagalang.cli.inputs import InputProblem
 
-    if output is None:
-        if isinstance(content, str):
-            click.echo(content, nl=not content.endswith("\n"))
-        elif sys.stdout.isatty():
-            raise InputProblem("this format is not for a terminal", "add -o FILE")
-        else:
-            sys.stdout.buffer.write(content)
+    if output is None or output == "-":
+        _print(content)
         return
     data = content.encode("utf-8") if isinstance(content, str) else content
     try:

@@ -46,7 +46,7 @@ class Traces:
 
 def traces(journal: str | None, picture: str | None, values: bool) -> Traces:
     """The options, checked. Raises InputProblem."""
-    from sagalang.render.formats import by_suffix, suffixes
+    from sagalang.render.formats import FORMATS, by_suffix, suffixes
 
     if journal == "-":
         raise InputProblem("a journal needs a file of its own", "name one: --journal run.jsonl")
@@ -56,10 +56,10 @@ def traces(journal: str | None, picture: str | None, values: bool) -> Traces:
             "add --trace FILE.svg; a journal has the values anyway",
         )
     found = by_suffix(picture) if picture is not None else ""
-    if found is None:
+    if found is None or (picture is not None and found not in FORMATS):
         raise InputProblem(
-            f"{picture} does not say what kind of picture it is to be",
-            f"give it one of these suffixes: {suffixes()}",
+            f"{picture} does not say what kind of picture of a run it is to be",
+            f"give it one of these suffixes: {suffixes(FORMATS)}",
         )
     if journal is not None and picture is not None and _same(journal, picture):
         raise InputProblem(

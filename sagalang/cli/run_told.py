@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,15 +75,14 @@ def say_remembered(plan: Plan, saga_id: str, label: str) -> None:
 
 
 def next_id(saga_id: str) -> str:
-    import re
-
     head, number = re.fullmatch(r"(.*?)(\d*)", saga_id, re.DOTALL).groups()  # type: ignore[union-attr]
     return f"{head}{int(number) + 1}" if number else f"{saga_id}-2"
 
 
 def say_unused(plan: Plan, fakes: Fakes) -> None:
     """Faults that no call met: without this, one believes to have tested them."""
-    missed = [text for text, struck in plan.struck(fakes.crashing.struck) if not struck]
+    all_faults = plan.struck(fakes.crashing.struck)
+    missed = [_covered(plan, text) for text, struck in all_faults if not struck]
     if fakes.scripted is not None:
         missed += [
             f"{fault.operation} {fault.kind.value} (call {fault.call}, attempt {fault.attempt})"
@@ -90,6 +90,15 @@ def say_unused(plan: Plan, fakes: Fakes) -> None:
         ]
     for text in missed:
         click.echo(f"\nnote: this fault never happened: {text}")
+
+
+def _covered(plan: Plan, text: str) -> str:
+    """The text of a fault, its arguments left out where one of them is a secret."""
+    from sagalang.model.types import Secret
+
+    operation = plan.operations.get(text.partition("(")[0].strip())
+    secret = operation is not None and any(isinstance(x.type, Secret) for x in operation.params)
+    return re.sub(r"\(.*\)", "(…)", text, count=1, flags=re.DOTALL) if secret else text
 
 
 def next_command(plan: Plan, result: RunResult, journal: str | None) -> None:

@@ -60,6 +60,8 @@ class _Walk:
         self._operations = {
             o.label: o for s in program.services.values() for o in s.operations.values()
         }
+        self._bound = _bound(program)
+        self._covered: set[str] = set()
 
     def all(self) -> Iterator[SecretLiteral]:
         for constant in self._program.constants.values():
@@ -107,7 +109,7 @@ class _Walk:
         if node is None:
             return
         if isinstance(wanted, Secret) or isinstance(node.type, Secret):
-            yield from _literals(node)
+            yield from self._literals(node)
             return
         inner = wanted.item if isinstance(wanted, Optional) else wanted
         match node:
@@ -134,6 +136,40 @@ class _Walk:
                 for part in _parts(node):
                     yield from self._any(part, UNKNOWN)
 
+    def _literals(self, node: Any) -> Iterator[SecretLiteral]:
+        """All literals in an expression that is secret as a whole, also by way of a `let`."""
+        match node:
+            case p.Const(value=str(), span=span):
+                yield SecretLiteral(span, f'"{COVER}"')
+            case p.Interpolate(span=span):
+                yield SecretLiteral(span, f'"{COVER}"')
+                for part in _parts(node):
+                    yield from self._named(part)
+            case p.Const(value=bool() | None):
+                pass
+            case p.Const(value=int() | Decimal(), span=span):
+                yield SecretLiteral(span, "0")
+            case p.Const(value=timedelta(), span=span):
+                yield SecretLiteral(span, "1s")
+            case p.ConstantRef(name=name) | p.Ref(name=name):
+                if name not in self._covered:
+                    self._covered.add(name)
+                    for value in self._bound.get(name, ()):
+                        yield from self._literals(value)
+            case p.Member(type=Secret()):
+                pass  # covered where the record is made
+            case _:
+                for part in _parts(node):
+                    yield from self._literals(part)
+
+    def _named(self, node: Any) -> Iterator[SecretLiteral]:
+        """The literals of the names in a text whose own words are covered already."""
+        if isinstance(node, p.ConstantRef | p.Ref):
+            yield from self._literals(node)
+        else:
+            for part in _parts(node):
+                yield from self._named(part)
+
     def _field(self, type_: Type | None, name: str) -> Type | None:
         match type_:
             case InlineRecord(fields):
@@ -157,20 +193,22 @@ def _item(type_: Type | None) -> Type | None:
 _EXPRESSIONS: Final = get_args(p.Expr)
 
 
-def _literals(node: Any) -> Iterator[SecretLiteral]:
-    """All literals in an expression that is secret as a whole."""
-    match node:
-        case p.Const(value=str(), span=span) | p.Interpolate(span=span):
-            yield SecretLiteral(span, f'"{COVER}"')
-        case p.Const(value=bool() | None):
-            pass
-        case p.Const(value=int() | Decimal(), span=span):
-            yield SecretLiteral(span, "0")
-        case p.Const(value=timedelta(), span=span):
-            yield SecretLiteral(span, "1s")
-        case _:
-            for part in _parts(node):
-                yield from _literals(part)
+def _bound(program: p.Program) -> dict[str, list[p.Expr]]:
+    """What each `let` stands for, at the top and inside sagas. Those of one name are taken
+    together: rather one literal too many is covered than one too few."""
+    found = {name: [constant.value] for name, constant in program.constants.items()}
+    for saga in program.sagas.values():
+        for let in _lets(saga):
+            found.setdefault(let.name, []).append(let.value)
+    return found
+
+
+def _lets(node: Any) -> Iterator[p.Let]:
+    if isinstance(node, p.Let):
+        yield node
+    elif not isinstance(node, _EXPRESSIONS):
+        for part in _parts(node):
+            yield from _lets(part)
 
 
 def _parts(node: Any) -> Iterator[Any]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
+
+from sagalang.render.themes import THEMES, fixed
 
 if TYPE_CHECKING:
     from sagalang.render.diagram import SequenceDiagram
@@ -18,8 +21,6 @@ VIEWS: Final = {
     "flow": GRAPH_FORMATS,
     "map": (*GRAPH_FORMATS, "mermaid"),
 }
-THEMES: Final = ("light", "dark", "auto")
-"""`auto` follows the reader's system, in the formats that can: SVG and HTML."""
 
 _SUFFIXES: Final = {
     ".mmd": "mermaid",
@@ -42,9 +43,9 @@ def by_suffix(path: str) -> str | None:
     return _SUFFIXES.get(PurePath(path).suffix.lower())
 
 
-def suffixes() -> str:
-    """The suffixes in words, for messages."""
-    return ", ".join(_SUFFIXES)
+def suffixes(formats: Collection[str] = ALL_FORMATS) -> str:
+    """The suffixes of these formats in words, for messages."""
+    return ", ".join(suffix for suffix, to in _SUFFIXES.items() if to in formats)
 
 
 def emit(
@@ -59,8 +60,6 @@ def emit(
     """
     if theme not in THEMES:
         raise ValueError(f"no such theme: {theme}")
-    # What follows the reader must choose where it cannot: light, as paper is.
-    fixed = "light" if theme == "auto" else theme
     match to:
         case "mermaid":
             from sagalang.render import mermaid
@@ -69,7 +68,7 @@ def emit(
         case "plantuml":
             from sagalang.render import plantuml
 
-            return plantuml.emit(diagram, fixed)
+            return plantuml.emit(diagram, fixed(theme))
         case "text":
             from sagalang.render import text
 
@@ -81,7 +80,7 @@ def emit(
         case "png":
             from sagalang.render import png
 
-            return png.emit(diagram, fixed)
+            return png.emit(diagram, theme)
         case "html":
             from sagalang.render import html
 

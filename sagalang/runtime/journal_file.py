@@ -225,7 +225,7 @@ def read(data: bytes | str) -> Journal:
         try:
             lines.append(_entry(text))
         except DecodeError as error:
-            raise JournalError(f"this line is damaged: {error}", _MEND, number) from None
+            raise JournalError(f"this line is damaged: {error}", MEND, number) from None
     cut = False
     if last:
         try:
@@ -235,7 +235,7 @@ def read(data: bytes | str) -> Journal:
     return Journal(header, tuple(lines), cut)
 
 
-_MEND: Final = "the file was changed after it was written; the lines before this one are a journal"
+MEND: Final = "the file was changed after it was written; the lines before this one are a journal"
 _MADE: Final = "`saga run FILE --journal NEW` writes one"
 
 

@@ -234,7 +234,7 @@ def test_an_empty_file_may_be_filled(tmp_path: Path) -> None:
         (("--journal", "nowhere/run.jsonl"), "cannot write the journal nowhere/run.jsonl: No such"),
         (("--journal", "-"), "a journal needs a file of its own"),
         (("--journal", "."), "cannot write the journal .: Is a directory"),
-        (("--trace", "run.jpeg"), "run.jpeg does not say what kind of picture it is to be"),
+        (("--trace", "run.jpeg"), "run.jpeg does not say what kind of picture of a run it is to be"),
         (("--trace", "a.txt", "--journal", "./a.txt"), "--journal and --trace both name a.txt"),
         (("--values",), "--values is about the picture of the run, and none was asked for"),
     ],
@@ -374,3 +374,22 @@ def test_a_picture_that_cannot_be_written_changes_no_exit_status(tmp_path: Path)
     assert made.exit_code == 0, made.output
     assert "taken.svg was not written: Is a directory" in made.stderr
     assert os.listdir(tmp_path / "taken.svg") == []
+
+
+def test_a_journal_whose_lines_changed_places_is_refused(tmp_path: Path, kept: Path) -> None:
+    header, first, *lines = kept.read_text("utf-8").splitlines()
+    identity = json.loads(first)["saga_id"]
+    strange = first.replace(f'"saga_id":"{identity}"', '"saga_id":"another"')
+    assert strange != first
+    broken = tmp_path / "run.jsonl"
+    broken.write_text("\n".join([header, strange, *lines]) + "\n", "utf-8")
+    refused = saga("render", "--journal", broken)
+    assert refused.exit_code == 2
+    assert f"{broken}:2: this line stands before the beginning of its saga" in refused.stderr
+
+
+def test_a_picture_of_a_run_in_a_format_of_graphs_is_refused_before_it_begins() -> None:
+    refused = saga("run", ORDER, "--mock", "--trace", "run.pdf")
+    assert refused.exit_code == 2
+    assert ".svg" in refused.stderr
+    assert ".pdf," not in refused.stderr

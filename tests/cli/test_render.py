@@ -194,3 +194,45 @@ def test_watch_draws_again_after_each_save_even_after_an_error(tmp_path: Path) -
     finally:
         process.terminate()
         process.wait(10)
+
+
+def test_a_pipe_or_a_device_is_written_to_as_it_is(tmp_path: Path) -> None:
+    command = f"{SAGA} render {ORDER} --to mermaid -o /dev/stdout | cat"
+    piped = subprocess.run(
+        ["sh", "-c", command], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert piped.stdout.startswith("sequenceDiagram")
+    assert render(ORDER, "-o", "-").stdout == piped.stdout
+    full = subprocess.run(
+        [SAGA, "render", ORDER, "-o", "/dev/full", "--to", "svg"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert full.returncode == 2
+    assert "cannot write /dev/full: No space left" in full.stderr
+    command = f"{SAGA} render {ORDER} --to svg > /dev/full"
+    lost = subprocess.run(
+        ["sh", "-c", command], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (lost.returncode, "No space left" in lost.stderr) == (2, True), lost.stderr
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "link.svg").symlink_to(tmp_path / "real.svg")
+    (tmp_path / "real.svg").write_text("old")
+    assert render(ORDER, "-o", tmp_path / "link.svg").exit_code == 0
+    assert (tmp_path / "link.svg").is_symlink()
+    assert (tmp_path / "real.svg").read_text("utf-8").startswith("<svg")
+
+
+def test_two_atlases_do_not_share_a_folder(tmp_path: Path) -> None:
+    assert render(ORDER, "--atlas", tmp_path).exit_code == 0
+    source = tmp_path / "other.saga"
+    source.write_text(
+        Path(ORDER).read_text("utf-8").replace("saga PlaceOrder", "saga Other").split("scenario")[0]
+    )
+    refused = render(source, "--atlas", tmp_path)
+    assert refused.exit_code == 2
+    assert "has an index.md of something else" in refused.stderr

@@ -65,3 +65,21 @@ def test_the_examples_without_their_secrets_are_still_right(name: str) -> None:
     }
     main = loaded.program.main
     assert not load_text(texts[main], main, texts).diagnostics
+
+
+def test_a_literal_that_becomes_a_secret_by_way_of_a_name_is_covered_where_it_stands() -> None:
+    text = (
+        'let tok = "ONE"\nlet again = tok\nlet free = "seen"\n'
+        "service S { command a(x: secret string, y: string) keyed compensate b(key)\n"
+        "  command b(of: key) idempotent, absent ok, fences late }\n"
+        'saga T(id: string) {\n  id id\n  let inner = "TWO"\n'
+        "  step S.a(again, free)\n  step S.a(inner, free)\n"
+        '  step S.a("THREE-${tok}", "seen as well")\n}\n'
+    )
+    loaded = load_text(text)
+    assert not loaded.has_errors, loaded.diagnostics
+    kept = without_secrets(text, secret_literals(loaded.program))
+    for secret in ("ONE", "TWO", "THREE"):
+        assert secret not in kept
+    assert kept.count("seen") == 2
+    assert not load_text(kept).has_errors
