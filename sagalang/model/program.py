@@ -308,6 +308,8 @@ class Header(Struct, frozen=True, gc=False):
     name: str
     env: str | None
     text: str | None
+    span: Span | None = None
+    """Where the text stands."""
 
 
 class HttpBinding(Struct, frozen=True, gc=False):

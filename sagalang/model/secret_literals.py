@@ -38,8 +38,8 @@ class SecretLiteral(Struct, frozen=True):
 def secret_literals(program: p.Program) -> tuple[SecretLiteral, ...]:
     """The texts and numbers that stand where a secret is expected, in all files, in text order.
 
-    Those in a comparison with a secret are among them. Secrets in the `header "…" "…"` of a
-    service are not: a header has no type; it takes them from the environment (`env`).
+    Those in a comparison with a secret are among them, and the texts of headers, which have no type
+    and may well be a token.
     """
     found = {literal.span: literal for literal in _Walk(program).all()}
     return tuple(sorted(found.values(), key=lambda one: (one.span.file, one.span.start)))
@@ -67,6 +67,9 @@ class _Walk:
         for constant in self._program.constants.values():
             yield from self._expected(constant.value, constant.type)
         for service in self._program.services.values():
+            for header in service.headers:
+                if header.span is not None:
+                    yield SecretLiteral(header.span, f'"{COVER}"')
             for operation in service.operations.values():
                 yield from self._any(operation, operation.result)
         for saga in self._program.sagas.values():

@@ -57,6 +57,7 @@ def _service(context: Context, found: ast.ServiceDecl) -> p.Service:
                         item.name.value,
                         item.env.text if item.env else None,
                         item.text.value if item.text else None,
+                        item.text.span if item.text else None,
                     )
                 )
             case ast.With():
