@@ -11,6 +11,7 @@ import click
 
 from sagalang.cli.inputs import InputProblem
 from sagalang.render.formats import ALL_FORMATS, FORMATS, GRAPH_FORMATS, VIEWS, by_suffix, suffixes
+from sagalang.render.themes import fixed
 
 if TYPE_CHECKING:
     from sagalang.diagnostics import Diagnostic
@@ -121,7 +122,7 @@ def draw(loaded: Loaded, saga: str, request: Wanted) -> Picture:
             from sagalang.render.graphs.flow import flow
 
             drawn = dot.emit(
-                flow(graph), direction=request.direction or "TB", theme=_fixed(request)
+                flow(graph), direction=request.direction or "TB", theme=fixed(request.theme)
             )
             return Picture(_laid_out(drawn, request.to))
         case "choreography":
@@ -187,7 +188,7 @@ def draw_map(programs: Sequence[Loaded], request: Wanted) -> Picture:
     found = service_map(loaded.program for loaded in programs)
     if request.to == "mermaid":
         return Picture(emit_mermaid(found))
-    text = emit_dot(found, direction=request.direction or "LR", theme=_fixed(request))
+    text = emit_dot(found, direction=request.direction or "LR", theme=fixed(request.theme))
     return Picture(_laid_out(text, request.to))
 
 
@@ -207,11 +208,6 @@ def emit(diagram: SequenceDiagram, request: Wanted, text: Listing | None) -> str
         return formats.emit(diagram, request.to, request.theme, text)
     except NoRenderer as missing:
         raise InputProblem(str(missing)) from None
-
-
-def _fixed(request: Wanted) -> str:
-    """Graphs cannot follow the reader's system."""
-    return "light" if request.theme == "auto" else request.theme
 
 
 def _laid_out(text: str, to: str) -> str | bytes:

@@ -21,7 +21,7 @@ from sagalang.render.diagram import (
 )
 from sagalang.render.strokes import Strokes
 
-_DRAWN = 80
+DRAWN = 80
 """So many compensations are drawn as arrows; each failure of a long saga undoes most of it again,
 and a picture that grows with the square of the saga is read by nobody."""
 
@@ -79,12 +79,11 @@ def perform(plan: g.Undo, call: Perform) -> Undone:
             arms = _arms(labels, branches)
             return _inside(Fragment(FragmentKind.PAR, arms), branches)
         case g.UndoEach(loop=loop, body=body):
-            pace = "last first" if loop.at_once == 1 else f"{loop.at_once} at once"
             one = perform(body, call)
-            arms = _arms([f"each {loop.variable} begun, {pace}"], [one])
+            arms = _arms([words.each_begun(loop)], [one])
             return _inside(Fragment(FragmentKind.LOOP, arms, loop.span), [one])
         case g.UndoCase(statement=statement, arms=plans):
-            pairs = zip(_ways(statement), plans, strict=True)
+            pairs = zip(words.ways(statement), plans, strict=True)
             taken = [(label, inner) for label, inner in pairs if inner != NOTHING]
             branches = [perform(inner, call) for _, inner in taken]
             arms = _arms([label for label, _ in taken], branches)
@@ -115,14 +114,14 @@ class Compensations:
 
     def __init__(self, strokes: Strokes) -> None:
         self._strokes = strokes
-        self._left = _DRAWN
+        self._left = DRAWN
 
     def phase(self, plan: g.Undo) -> tuple[Phase, ...]:
         """The plan as a phase of its own; nothing where nothing is to be undone."""
         if plan == NOTHING:
             return ()
         calls = calls_of(plan)
-        begun = self._left < _DRAWN
+        begun = self._left < DRAWN
         if begun and len(calls) > self._left:
             return (Phase((_in_brief(calls),)),)
         self._left -= len(calls)
@@ -144,13 +143,3 @@ def _in_brief(calls: tuple[g.UndoCall, ...]) -> Note:
     first, last = label(calls[0].step), label(calls[-1].step)
     lines = (f"{len(calls)} compensations, from {first}", f"back to {last}")
     return Note(lines, NoteKind.INFO)
-
-
-def _ways(statement: p.If | p.Attempt) -> tuple[str, ...]:
-    """What each arm is called, looking back at it."""
-    if isinstance(statement, p.If):
-        test = words.condition(statement.condition)
-        return test, f"not ({test})"
-    return "the attempt went well", *(
-        "after " + " or ".join(handler.errors) for handler in statement.handlers
-    )

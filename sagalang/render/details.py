@@ -6,20 +6,17 @@ Policies, promises and times as the contract gives them: no argument, no header,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from sagalang.graph.durations import duration
 from sagalang.model import program as p
 from sagalang.render import words
-
-_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Details:
     """The lines of each call of a saga. `worst`: the worst case of a step by its path, which
     another layer has worked out."""
 
-    def __init__(self, program: p.Program, worst: Mapping[str, str] = _NOTHING) -> None:
+    def __init__(self, program: p.Program, worst: Mapping[str, str]) -> None:
         self._program = program
         self._worst = worst
 
@@ -38,21 +35,21 @@ class Details:
 
     def _step(self, step: p.Step) -> list[str]:
         operation = self._program.operation(step.call)
-        lines = [words.policy_in_full(step.policy), *self.contract(operation)]
+        lines = [words.policy_in_full(step.policy), *self._contract(operation)]
         lines += self._undone(step, operation)
         return [*lines, *_ends(step.escalate, step.policy, step.best_effort)]
 
     def compensation(self, compensation: p.Compensation) -> tuple[str, ...]:
         """The lines of a call that undoes a step."""
         operation = self._program.operation(compensation.call)
-        lines = [words.policy_in_full(compensation.policy), *self.contract(operation)]
+        lines = [words.policy_in_full(compensation.policy), *self._contract(operation)]
         if operation.promises.absent_ok:
             lines.append("succeeds where there is nothing to undo")
         if operation.promises.fences_late:
             lines.append("after it, the late original is refused")
         return (*lines, *_ends(compensation.escalate, compensation.policy, False))
 
-    def contract(self, operation: p.Operation) -> list[str]:
+    def _contract(self, operation: p.Operation) -> list[str]:
         """What may be repeated, and what tells whether a call happened."""
         promises = operation.promises
         if operation.is_query:

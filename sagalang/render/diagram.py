@@ -143,6 +143,24 @@ def messages(items: tuple[Item, ...]) -> Iterator[Message]:
                     yield from messages(arm.items)
 
 
+def depth(items: tuple[Item, ...]) -> int:
+    """How many fragments and phases stand in each other at the most."""
+    deepest = 0
+    for item in items:
+        match item:
+            case Phase(items=inner):
+                deepest = max(deepest, 1 + depth(inner))
+            case Fragment(arms=arms):
+                deepest = max(deepest, *(1 + depth(arm.items) for arm in arms))
+    return deepest
+
+
+def extent(note: Note, last: int) -> tuple[int, int]:
+    """The first and the last participant that a note covers, of those up to `last`."""
+    first, end = note.over if note.over is not None else (0, last)
+    return min(first, end, last), min(max(first, end), last)
+
+
 def printable(text: str) -> str:
     """The text on one line, without what no reader can see and a renderer may stumble over.
 

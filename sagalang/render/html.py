@@ -60,27 +60,25 @@ def emit(diagram: SequenceDiagram, theme: str = "light", text: Listing | None = 
 
     Raises ValueError for an unknown theme.
     """
-    import jinja2
     from markupsafe import Markup
 
     from sagalang.render import svg
+    from sagalang.render.pages import environment
 
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("sagalang.render"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-    )
     digest = hashlib.sha256(_SCRIPT.encode()).digest()
-    return environment.get_template("page.html.jinja").render(
-        theme=theme,
-        title=printable(diagram.title),
-        svg=Markup(svg.emit(diagram, theme, text.line_of if text else None)),
-        rows=_rows(diagram, text),
-        file=text and text.file,
-        lines=text.lines if text else (),
-        script=Markup(_SCRIPT),
-        script_hash=base64.b64encode(digest).decode(),
+    return (
+        environment()
+        .get_template("page.html.jinja")
+        .render(
+            theme=theme,
+            title=printable(diagram.title),
+            svg=Markup(svg.emit(diagram, theme, text.line_of if text else None)),
+            rows=_rows(diagram, text),
+            file=text and text.file,
+            lines=text.lines if text else (),
+            script=Markup(_SCRIPT),
+            script_hash=base64.b64encode(digest).decode(),
+        )
     )
 
 

@@ -24,6 +24,7 @@ from sagalang.render.diagram import (
     ParticipantKind,
     Phase,
     SequenceDiagram,
+    extent,
     printable,
 )
 
@@ -112,8 +113,7 @@ def _fragment(kind: FragmentKind, arms: tuple[Arm, ...], depth: int, last: int) 
 
 
 def _place(note: Note, last: int) -> str:
-    first, end = note.over if note.over is not None else (0, last)
-    first, end = min(first, end, last), min(max(first, end), last)
+    first, end = extent(note, last)
     return f"s{first}" if first == end else f"s{first},s{end}"
 
 

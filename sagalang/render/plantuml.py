@@ -25,6 +25,7 @@ from sagalang.render.diagram import (
     ParticipantKind,
     Phase,
     SequenceDiagram,
+    extent,
     printable,
 )
 
@@ -110,8 +111,10 @@ _THEMES: Final = {
 def emit(diagram: SequenceDiagram, theme: str = "light") -> str:
     """The diagram as the text of a `.puml` file, with a line break at its end.
 
-    `theme`: light or dark. Raises KeyError for any other.
+    `theme`: light or dark. Raises ValueError for any other.
     """
+    if theme not in _THEMES:
+        raise ValueError(f"no such theme: {theme}")
     colours = _THEMES[theme]
     lines = ["@startuml", *_look(colours), *_title(diagram)]
     lines += [_participant(at, who, colours) for at, who in enumerate(diagram.participants)]
@@ -264,8 +267,7 @@ def _note(note: Note, place: _Place) -> str:
 
 
 def _over(note: Note, last: int) -> str:
-    first, end = note.over if note.over is not None else (0, last)
-    first, end = min(first, end, last), min(max(first, end), last)
+    first, end = extent(note, last)
     return f"s{first}" if first == end else f"s{first}, s{end}"
 
 

@@ -17,6 +17,7 @@ from sagalang.render.svg.metrics import covered
 from sagalang.render.svg.picture import picture
 from sagalang.render.svg.shapes import Text
 from sagalang.render.svg.themes import FAMILY
+from sagalang.render.themes import fixed
 
 _PIXELS: Final = 64_000_000
 
@@ -32,7 +33,7 @@ def emit(diagram: SequenceDiagram, theme: str = "light", scale: float = 2.0) -> 
     `auto` is light, for a PNG cannot follow its reader. Raises NoRenderer where resvg-py or
     fontpkg-arimo is absent, ValueError for an unknown theme.
     """
-    document = emit_svg(diagram, "light" if theme == "auto" else theme)
+    document = emit_svg(diagram, fixed(theme))
     try:
         from resvg_py import svg_to_bytes
     except ImportError as error:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 from sagalang import graph as g
 from sagalang.graph.durations import duration
@@ -25,9 +24,7 @@ from sagalang.graph.undoing import (
 )
 from sagalang.model import program as p
 from sagalang.render import words
-from sagalang.render.cast import Cast
 from sagalang.render.compensation import Compensations
-from sagalang.render.details import Details
 from sagalang.render.diagram import (
     Arm,
     Fragment,
@@ -43,8 +40,6 @@ from sagalang.render.strokes import (
     Strokes,
     aside,
     compensated,
-    for_label,
-    poll_label,
 )
 from sagalang.text import Span
 
@@ -52,20 +47,19 @@ from sagalang.text import Span
 def model(
     graph: g.SagaGraph,
     shown: words.Shown = words.NAMES,
-    worst: Mapping[str, str] = MappingProxyType({}),
+    worst: Mapping[str, str] = {},
 ) -> SequenceDiagram:
     """The sequence diagram of a saga as it is written, not of one run.
 
     `worst`: for the details of a step, by its path: a line that says its worst case.
     """
-    cast = Cast(graph)
-    strokes = Strokes(graph, cast, shown, Details(graph.program, worst))
+    strokes = Strokes(graph, shown, worst)
     drawing = _Drawing(graph, strokes, Compensations(strokes))
     saga = graph.saga
     items = (*strokes.opening(), *drawing.block(saga.body, _Place()))
     if goes_on(saga.body):
         items += drawing.closing()
-    return SequenceDiagram(saga.name, cast.participants, items, saga.doc)
+    return SequenceDiagram(saga.name, strokes.cast.participants, items, saga.doc)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +119,7 @@ class _Drawing:
             case p.Let():
                 return ()
 
-    # --- calls ---------------------------------------------------------------------------------
+    # --- Calls -----------------------------------------------------------------------------------
 
     def _step(self, step: p.Step | p.ChildStep, place: _Place) -> Iterator[Item]:
         if step.pivot:
@@ -143,7 +137,7 @@ class _Drawing:
         self._undoes = False
         return (Note(SAFETY, NoteKind.INFO),)
 
-    # --- failures ------------------------------------------------------------------------------
+    # --- Failures --------------------------------------------------------------------------------
 
     def _breaks(self, statement: p.Statement, place: _Place) -> Iterator[Item]:
         """How the statement may fail, unless that is handled or drawn further out."""
@@ -193,7 +187,7 @@ class _Drawing:
             case None:
                 return (aside(f"goes on without {name}", span),)
 
-    # --- compound statements -------------------------------------------------------------------
+    # --- Compound statements ---------------------------------------------------------------------
 
     def _part(self, part: p.Parallel | p.For, place: _Place) -> Iterator[Item]:
         inside = replace(place, inside=True)
@@ -201,7 +195,7 @@ class _Drawing:
             arms = tuple(Arm("", self.block(branch, inside)) for branch in part.branches)
             yield Fragment(FragmentKind.PAR, arms, part.span)
         else:
-            arms = (Arm(for_label(part), self.block(part.body, inside)),)
+            arms = (Arm(words.loop(part), self.block(part.body, inside)),)
             yield Fragment(FragmentKind.LOOP, arms, part.span)
         yield from self._breaks(part, place)
 
@@ -241,7 +235,7 @@ class _Drawing:
     def _poll(self, poll: p.Poll, place: _Place) -> Iterator[Item]:
         asked = (self._strokes.call(poll), self._strokes.reply(poll))
         span = poll.span
-        yield Fragment(FragmentKind.LOOP, (Arm(poll_label(poll), asked),), span)
+        yield Fragment(FragmentKind.LOOP, (Arm(words.poll(poll), asked),), span)
         missed = self._otherwise(poll.otherwise, poll.name, span, place)
         kind = FragmentKind.BREAK if isinstance(poll.otherwise, p.Abort) else FragmentKind.OPT
         yield Fragment(kind, (Arm(f"not within {duration(poll.within)}", missed),), span)

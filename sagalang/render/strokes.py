@@ -6,15 +6,15 @@ or a loop is drawn stands here once.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sagalang import graph as g
-from sagalang.graph.durations import duration
 from sagalang.model import program as p
 from sagalang.render import words
 from sagalang.render.cast import ORCHESTRATOR, Cast
 from sagalang.render.details import Details
 from sagalang.render.diagram import Item, Message, MessageKind, Note, NoteKind
 from sagalang.render.policies import Policies, extras
-from sagalang.render.words import Shown
 from sagalang.text import Span
 
 SAFETY = (
@@ -26,11 +26,14 @@ SAFETY = (
 class Strokes:
     """Draws the statements of one saga."""
 
-    def __init__(self, graph: g.SagaGraph, cast: Cast, shown: Shown, details: Details) -> None:
+    def __init__(
+        self, graph: g.SagaGraph, shown: words.Shown = words.NAMES, worst: Mapping[str, str] = {}
+    ) -> None:
+        """`worst`: a line for the details of a step, by its path: its worst case."""
         self.program = graph.program
-        self.cast = cast
-        self.details = details
-        self._shown = shown
+        self.cast = Cast(graph)
+        self.shown = shown
+        self._details = Details(graph.program, worst)
         self._policies = Policies(graph)
         self._calls: dict[str, Message] = {}
         self._well: dict[str, tuple[Item, ...]] = {}
@@ -44,7 +47,7 @@ class Strokes:
         lines = ("point of no return", *self._policies.from_the_pivot())
         return Note(lines, NoteKind.PIVOT, None, step.span)
 
-    # --- Calls ---------------------------------------------------------------------------------
+    # --- Calls -----------------------------------------------------------------------------------
 
     def to(self, step: p.Step | p.ChildStep | p.Poll) -> int:
         if isinstance(step, p.ChildStep):
@@ -54,9 +57,9 @@ class Strokes:
     def text(self, step: p.Step | p.ChildStep | p.Poll) -> str:
         if isinstance(step, p.ChildStep):
             params = self.program.sagas[step.saga].params
-            return f"run({words.arguments(params, step.args, shown=self._shown)})"
+            return f"run({words.arguments(params, step.args, shown=self.shown)})"
         operation = self.program.operation(step.call)
-        return words.call_text(operation, step.call, shown=self._shown)
+        return words.call_text(operation, step.call, shown=self.shown)
 
     def special(self, step: p.Step | p.ChildStep) -> tuple[Item, ...]:
         """What is special about the step's policy."""
@@ -67,7 +70,7 @@ class Strokes:
     def call(self, step: p.Step | p.ChildStep | p.Poll) -> Message:
         found = self._calls.get(step.path)
         if found is None:
-            kind, details = MessageKind.CALL, self.details.of(step)
+            kind, details = MessageKind.CALL, self._details.of(step)
             to, text = self.to(step), self.text(step)
             found = Message(ORCHESTRATOR, to, text, kind, step.path, step.span, details=details)
             self._calls[step.path] = found
@@ -104,31 +107,19 @@ class Strokes:
         undo = step.compensation
         assert isinstance(undo, p.Compensation)
         operation = self.program.operation(undo.call)
-        text = words.call_text(operation, undo.call, step, self._shown)
-        to, details = self.cast.service(undo.call.service), self.details.compensation(undo)
+        text = words.call_text(operation, undo.call, step, self.shown)
+        to, details = self.cast.service(undo.call.service), self._details.compensation(undo)
         return Message(ORCHESTRATOR, to, text, kind, path, undo.call.span, details=details)
 
-    # --- What is waited for --------------------------------------------------------------------
+    # --- What is waited for ----------------------------------------------------------------------
 
     def event(self, wait: p.Wait) -> Message:
-        where = f" where {words.condition(wait.where)}" if wait.where is not None else ""
-        text, kind = f"{wait.name}{where}", MessageKind.EVENT
+        text, kind = words.event(wait), MessageKind.EVENT
         source = self.cast.event(wait.event)
         return Message(source, ORCHESTRATOR, text, kind, wait.path, wait.span)
 
     def sleep(self, sleep: p.Sleep) -> Note:
-        text = f"sleep {'until ' if sleep.until else ''}"
-        return aside(text + words.condition(sleep.value), sleep.span)
-
-
-def for_label(loop: p.For) -> str:
-    pace = f", {loop.at_once} at once" if loop.at_once > 1 else ""
-    return f"for {loop.variable} in {words.condition(loop.source)}{pace}"
-
-
-def poll_label(poll: p.Poll) -> str:
-    label = f"every {duration(poll.every)} until {words.condition(poll.until)}"
-    return f"{label}, within {duration(poll.within)}"
+        return aside(words.sleep(sleep), sleep.span)
 
 
 def aside(line: str, span: Span | None) -> Note:

@@ -28,6 +28,7 @@ from sagalang.render.diagram import (
     ParticipantKind,
     Phase,
     SequenceDiagram,
+    depth,
     printable,
 )
 
@@ -127,7 +128,7 @@ def _layout(diagram: SequenceDiagram, limit: int) -> _Layout:
     names = tuple(tuple(wrap(printable(p.name), _NAME)) for p in diagram.participants)
     boxes = [max(map(width, lines)) + 4 for lines in names]
     last = len(boxes) - 1
-    frames = 2 * _depth(diagram.items) + 1
+    frames = 2 * depth(diagram.items) + 1
     first = max(boxes[0] // 2, frames)
     tail = max(_right_half(boxes[last]), frames)
     least = [_right_half(box) + after // 2 + 2 for box, after in pairwise(boxes)]
@@ -152,17 +153,6 @@ def _layout(diagram: SequenceDiagram, limit: int) -> _Layout:
 
 def _right_half(box: int) -> int:
     return box - 1 - box // 2
-
-
-def _depth(items: tuple[Item, ...]) -> int:
-    deepest = 0
-    for item in items:
-        match item:
-            case Phase(items=inner):
-                deepest = max(deepest, 1 + _depth(inner))
-            case Fragment(arms=arms):
-                deepest = max(deepest, *(1 + _depth(arm.items) for arm in arms))
-    return deepest
 
 
 def _texts(items: tuple[Item, ...], names: Names) -> Iterator[tuple[int, int]]:
@@ -213,8 +203,8 @@ def _row(layout: _Layout, frames: Frames) -> Row:
     row = [" "] * layout.width
     for column in layout.columns:
         row[column] = "│"
-    for depth, side in enumerate(frames):
-        row[2 * depth] = row[layout.width - 1 - 2 * depth] = side
+    for level, side in enumerate(frames):
+        row[2 * level] = row[layout.width - 1 - 2 * level] = side
     return row
 
 

@@ -12,7 +12,6 @@ from datetime import timedelta
 from typing import Final
 
 from sagalang.graph.durations import duration
-from sagalang.machine.turn import needs_result as machine_needs_result
 from sagalang.model import program as p
 from sagalang.model.types import EnumRef, Secret
 
@@ -158,9 +157,42 @@ def _text(value: p.Expr, around: int, hidden: bool) -> str:
             return _name_of(value) or _HIDDEN
 
 
-def needs_result(call: p.Call) -> bool:
-    """Whether a compensation needs the answer of what it undoes."""
-    return machine_needs_result(call.args)
+def loop(statement: p.For) -> str:
+    """`for item in order.items, 4 at once`."""
+    pace = f", {statement.at_once} at once" if statement.at_once > 1 else ""
+    return f"for {statement.variable} in {condition(statement.source)}{pace}"
+
+
+def each_begun(statement: p.For) -> str:
+    """What undoes a loop is done for each iteration: `each item begun, last first`."""
+    pace = "last first" if statement.at_once == 1 else f"{statement.at_once} at once"
+    return f"each {statement.variable} begun, {pace}"
+
+
+def ways(statement: p.If | p.Attempt) -> tuple[str, ...]:
+    """What each way through the statement is called, looking back at it."""
+    if isinstance(statement, p.If):
+        test = condition(statement.condition)
+        return test, f"not ({test})"
+    return "the attempt went well", *(
+        "after " + " or ".join(handler.errors) for handler in statement.handlers
+    )
+
+
+def sleep(statement: p.Sleep) -> str:
+    """`sleep 5s`, `sleep until order.due`."""
+    return f"sleep {'until ' if statement.until else ''}{condition(statement.value)}"
+
+
+def event(wait: p.Wait) -> str:
+    """The name of an awaited event, and which of those it is."""
+    return wait.name + (f" where {condition(wait.where)}" if wait.where is not None else "")
+
+
+def poll(statement: p.Poll) -> str:
+    """`every 1s until paid, within 1m`."""
+    label = f"every {duration(statement.every)} until {condition(statement.until)}"
+    return f"{label}, within {duration(statement.within)}"
 
 
 def _is_secret(value: p.Expr) -> bool:

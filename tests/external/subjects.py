@@ -10,6 +10,7 @@ from typing import Final
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from pictured import FILES, HOSTILE_FILE
 from verify.chance import random_saga
 
 from sagalang.graph import lower
@@ -18,14 +19,7 @@ from sagalang.render import diagram as d
 from sagalang.render.sequence import model
 from sagalang.workspace import load, load_text
 
-ROOT = Path(__file__).parents[2]
 SLOW: Final = "SAGA_SLOW" in os.environ
-HOSTILE_FILE: Final = Path(__file__).parent / "hostile.saga"
-FILES: Final = (
-    ROOT / "examples" / "order" / "order.saga",
-    ROOT / "examples" / "shop" / "shop.saga",
-    ROOT / "tests" / "golden" / "mermaid" / "constructs.saga",
-)
 HOSTILE: Final = (
     "end",
     "END",
@@ -279,21 +273,4 @@ def random_diagrams(n: int = 200 if SLOW else 30) -> list[d.SequenceDiagram]:
 
     collect()
     assert len(found) > n * 3 // 4
-    return found
-
-
-# --- Reading a diagram ---------------------------------------------------------------------------
-
-
-def notes(items: tuple[d.Item, ...]) -> list[d.Note]:
-    """All notes, from top to bottom."""
-    found: list[d.Note] = []
-    for item in items:
-        match item:
-            case d.Note():
-                found.append(item)
-            case d.Phase(items=inner):
-                found += notes(inner)
-            case d.Fragment(arms=arms):
-                found += [note for arm in arms for note in notes(arm.items)]
     return found

@@ -16,7 +16,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from subjects import FILES, HOSTILE, HOSTILE_FILE, example_sagas, hostile_sagas, random_sagas
+from pictured import FILES, HOSTILE_FILE
+from subjects import HOSTILE, example_sagas, hostile_sagas, random_sagas
 
 from sagalang.graph import lower
 from sagalang.render.diagram import Participant, ParticipantKind, printable
@@ -42,7 +43,8 @@ from sagalang.render.graphs.service_map import (
     service_map,
     shown_names,
 )
-from sagalang.render.graphs.service_map_dot import emit_dot, emit_mermaid
+from sagalang.render.graphs.service_map_dot import emit as emit_dot
+from sagalang.render.graphs.service_map_mermaid import emit as emit_mermaid
 from sagalang.workspace import load
 
 HERE = Path(__file__).parent

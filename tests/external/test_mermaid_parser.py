@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from subjects import drawn, examples, hostile_diagrams, notes, random_diagrams, random_sagas
+from pictured import notes
+from subjects import drawn, examples, hostile_diagrams, random_diagrams, random_sagas
 
 from sagalang.render import diagram as d
 from sagalang.render.mermaid import emit

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 from time import process_time
 from xml.etree import ElementTree
 
+import pictured
 import pytest
+from pictured import CONSTRUCTS, HOSTILE_FILE, ORDER, graph_in, graph_of
 
-from sagalang.graph import SagaGraph, lower
+from sagalang.graph import SagaGraph
 from sagalang.render import svg
 from sagalang.render.atlas import Entry, atlas, index
 from sagalang.render.atlas import page as atlas_page
 from sagalang.render.atlas.ways import Kind
 from sagalang.render.paths import Problem, parse, path_model
-from sagalang.workspace import load, load_text
+from sagalang.workspace import load
 
-ROOT = Path(__file__).parents[2]
-HOSTILE = ROOT / "tests" / "external" / "hostile.saga"
-CONSTRUCTS = ROOT / "tests" / "golden" / "mermaid" / "constructs.saga"
 CONTRACT = """
 error No, Never
 service S {
@@ -31,30 +29,20 @@ service S {
 """
 
 
-def graph_of(file: Path, saga: str = "PlaceOrder") -> SagaGraph:
-    return lower(load(str(file)).program, saga)
-
-
-def example(name: str) -> SagaGraph:
-    return graph_of(ROOT / "examples" / name / f"{name}.saga")
-
-
 def made(body: str) -> SagaGraph:
-    loaded = load_text(f"{CONTRACT} saga Main(x: string) {{ id x {body} }}")
-    assert not [d.message for d in loaded.diagnostics if d.is_error]
-    return lower(loaded.program, "Main")
+    return graph_of(f"{CONTRACT} saga Main(x: string) {{ id x {body} }}")
 
 
 def by_slug(graph: SagaGraph) -> dict[str, Entry]:
     return {entry.slug: entry for entry in atlas(graph)}
 
 
-SHOP = example("shop")
+SHOP = graph_in(pictured.SHOP)
 SHOP_ATLAS = by_slug(SHOP)
 
 
 def test_the_ways_in_which_the_order_saga_fails() -> None:
-    assert list(by_slug(example("order"))) == [
+    assert list(by_slug(graph_in(ORDER))) == [
         "orders-create-no-answer",
         "cancelled-after-orders-create",
         "payment-charge-rejects-declined",
@@ -116,7 +104,7 @@ def test_after_the_pivot_nothing_is_cancelled() -> None:
 
 def test_a_failure_in_a_handler_is_reached_through_what_it_handles() -> None:
     graph = made("attempt { step a = S.do(x) } on No { step b = S.do(x) } step S.do(x)")
-    found = [e.whens[0] for e in atlas(graph) if e.fails == "b rejects No"]
+    found = [e.whens[0] for e in atlas(graph) if e.title == "B rejects No"]
     assert found == [("a rejects No", "b rejects No")]
 
 
@@ -137,7 +125,7 @@ ALIKE = "step a = S.do(x) step S.do(x) step S.do(x)"
 
 @pytest.mark.parametrize(
     "graph",
-    [example("order"), SHOP, graph_of(CONSTRUCTS, "BookTrip"), made(ALIKE)],
+    [graph_in(ORDER), SHOP, graph_in(CONSTRUCTS, "BookTrip"), made(ALIKE)],
     ids=["order", "shop", "constructs", "alike"],
 )
 def test_each_entry_is_drawn_by_its_texts(graph: SagaGraph) -> None:
@@ -152,11 +140,14 @@ def test_each_entry_is_drawn_by_its_texts(graph: SagaGraph) -> None:
 
 
 def test_an_atlas_is_the_same_each_time() -> None:
-    assert atlas(example("shop")) == atlas(example("shop"))
+    assert atlas(graph_in(pictured.SHOP)) == atlas(graph_in(pictured.SHOP))
 
 
 def test_slugs_are_file_names_on_every_system() -> None:
-    entries = [*atlas(SHOP), *(e for name in hostile() for e in atlas(graph_of(HOSTILE, name)))]
+    entries = [
+        *atlas(SHOP),
+        *(e for name in hostile() for e in atlas(graph_in(HOSTILE_FILE, name))),
+    ]
     for entry in entries:
         assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+", entry.slug), entry.slug
         assert len(entry.slug) < 70
@@ -164,7 +155,7 @@ def test_slugs_are_file_names_on_every_system() -> None:
 
 
 def hostile() -> list[str]:
-    return [*load(str(HOSTILE)).program.sagas] if HOSTILE.exists() else []
+    return [*load(str(HOSTILE_FILE)).program.sagas]
 
 
 def test_a_saga_of_200_steps_has_an_atlas() -> None:
@@ -235,7 +226,6 @@ def test_nothing_in_the_page_is_more_than_text() -> None:
     entry = Entry(
         "a-b",
         Kind.REFUSED,
-        name,
         name,
         (name,),
         name,

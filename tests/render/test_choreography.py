@@ -13,6 +13,16 @@ from pathlib import Path
 
 import pytest
 from networkx import ancestors
+from pictured import (
+    CONSTRUCTS,
+    GOLDEN,
+    HOSTILE_FILE,
+    ORDER,
+    ROOT,
+    SHOP,
+    graph_in,
+    graph_of,
+)
 from verify.chance import random_saga
 
 from sagalang import graph as g
@@ -40,30 +50,16 @@ from sagalang.runtime import journal as j
 from sagalang.scenario import run
 from sagalang.workspace import load, load_text
 
-ROOT = Path(__file__).parents[2]
-GOLDEN = ROOT / "tests" / "golden"
-ORDER = ROOT / "examples" / "order" / "order.saga"
-SHOP = ROOT / "examples" / "shop" / "shop.saga"
-CONSTRUCTS = GOLDEN / "mermaid" / "constructs.saga"
 RANDOM = 300 if "SAGA_SLOW" in os.environ else 25
 PARSER = ROOT / "tests" / "external" / "mermaid"
 
 
-def graph_of(source: str, saga: str | None = None) -> g.SagaGraph:
-    program = load_text(source).program
-    return lower(program, saga or list(program.sagas)[-1])
-
-
-def graph_in(path: Path, saga: str) -> g.SagaGraph:
-    return lower(load(str(path)).program, saga)
-
-
 SAGAS = {
-    "order": graph_in(ORDER, "PlaceOrder"),
-    "shop": graph_in(SHOP, "PlaceOrder"),
+    "order": graph_in(ORDER),
+    "shop": graph_in(SHOP),
     "constructs": graph_in(CONSTRUCTS, "BookTrip"),
     "child": graph_in(CONSTRUCTS, "Luggage"),
-    **{f"random {seed}": graph_of(random_saga(seed), "Main") for seed in range(RANDOM)},
+    **{f"random {seed}": graph_of(random_saga(seed)) for seed in range(RANDOM)},
 }
 of_each_saga = pytest.mark.parametrize("graph", SAGAS.values(), ids=SAGAS)
 
@@ -111,7 +107,7 @@ def duties(diagram: SequenceDiagram) -> list[str]:
 
 
 def drawn(body: str) -> SequenceDiagram:
-    return choreography.model(graph_of(f"{SERVICES} saga S(id: string) {{ id id {body} }}"))
+    return choreography.model(graph_of(f"{SERVICES} saga S(id: string) {{ id id {body} }}", "S"))
 
 
 # --- The examples --------------------------------------------------------------------------------
@@ -119,12 +115,12 @@ def drawn(body: str) -> SequenceDiagram:
 
 @pytest.mark.parametrize(("path", "name"), [(ORDER, "order"), (SHOP, "shop")])
 def test_goldens(golden: Callable[[Path, str], None], path: Path, name: str) -> None:
-    diagram = choreography.model(graph_in(path, "PlaceOrder"))
+    diagram = choreography.model(graph_in(path))
     golden(GOLDEN / "choreography" / f"{name}.mmd", mermaid.emit(diagram))
 
 
 def test_each_service_of_the_order_acts_on_the_event_of_the_one_before() -> None:
-    assert arrows(choreography.model(graph_in(ORDER, "PlaceOrder"))) == [
+    assert arrows(choreography.model(graph_in(ORDER))) == [
         "client -> Orders: PlaceOrder(order)",
         "Orders: create(order.id, order.sku, order.qty, order.amount)",
         "Orders -> Payment: create ok",
@@ -403,7 +399,7 @@ def test_more_than_three_services_are_told_as_the_reference_says() -> None:
 
 
 def test_three_services_are_not_too_many_and_those_of_child_sagas_count() -> None:
-    three = graph_in(ORDER, "PlaceOrder")
+    three = graph_in(ORDER)
     assert choreography.diagnostics(three) == ()
     four = (
         SERVICES
@@ -413,7 +409,7 @@ def test_three_services_are_not_too_many_and_those_of_child_sagas_count() -> Non
       saga S(id: string) { id id  step saga Child(id)  step A.a(id)  step B.c(id)  step C.e(id) }
     """
     )
-    (warning,) = choreography.diagnostics(graph_of(four))
+    (warning,) = choreography.diagnostics(graph_of(four, "S"))
     assert warning.code == "SG320"
     assert not warning.is_error
     assert warning.notes == ("they are D, A, B, C",)
@@ -424,7 +420,7 @@ def test_three_services_are_not_too_many_and_those_of_child_sagas_count() -> Non
 
 
 def hostile() -> list[SequenceDiagram]:
-    program = load(str(ROOT / "tests" / "external" / "hostile.saga")).program
+    program = load(str(HOSTILE_FILE)).program
     return [choreography.model(lower(program, name)) for name in program.sagas]
 
 
@@ -463,9 +459,8 @@ def test_mermaid_reads_every_message_as_it_was_meant() -> None:
 
 
 def test_two_hundred_steps_are_drawn_within_a_second_and_twice_the_same() -> None:
-    graph = graph_of(
-        f"{SERVICES} saga S(id: string) {{ id id {'step A.a(id) step B.c(id) ' * 100} }}"
-    )
+    steps = "step A.a(id) step B.c(id) " * 100
+    graph = graph_of(f"{SERVICES} saga S(id: string) {{ id id {steps} }}", "S")
     start = time.process_time()
     first = mermaid.emit(choreography.model(graph))
     assert time.process_time() - start < 1
@@ -481,7 +476,7 @@ def test_the_page_shows_both_pictures_as_they_are(
 ) -> None:
     page = ROOT / "docs" / "orchestration-or-choreography.md"
     model = {"orchestration": sequence.model, "choreography": choreography.model}[name]
-    drawn = f"```mermaid\n{mermaid.emit(model(graph_in(ORDER, 'PlaceOrder')))}```\n\n"
+    drawn = f"```mermaid\n{mermaid.emit(model(graph_in(ORDER)))}```\n\n"
     shown = page.read_text("utf-8")
     begin, end = f"<!-- {name}: made by pytest --bless -->\n\n", f"<!-- end of {name} -->"
     before, rest = shown.split(begin)

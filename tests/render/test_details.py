@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import pictured
+from pictured import graph_in, graph_of
 
-from sagalang.graph import SagaGraph, lower
 from sagalang.render.diagram import Message, MessageKind, SequenceDiagram, messages
 from sagalang.render.mermaid import emit
 from sagalang.render.paths import path_model
 from sagalang.render.sequence import model
 from sagalang.render.words import Shown
-from sagalang.workspace import load, load_text
 
-ROOT = Path(__file__).parents[2]
-SHOP = lower(load(str(ROOT / "examples" / "shop" / "shop.saga")).program, "PlaceOrder")
+SHOP = graph_in(pictured.SHOP)
 LITERALS = """
 let fee = 3.50
 service S {
@@ -31,12 +29,6 @@ saga Main(x: string) {
 
 def call(diagram: SequenceDiagram, path: str, kind: MessageKind = MessageKind.CALL) -> Message:
     return next(m for m in messages(diagram.items) if m.path == path and m.kind is kind)
-
-
-def literals() -> SagaGraph:
-    loaded = load_text(LITERALS)
-    assert not [d.message for d in loaded.diagnostics if d.is_error]
-    return lower(loaded.program, "Main")
 
 
 def test_a_call_says_its_policy_its_key_and_what_undoes_it() -> None:
@@ -75,7 +67,7 @@ def test_the_worst_case_is_what_is_handed_in() -> None:
 
 
 def test_details_hold_no_argument_and_no_secret() -> None:
-    lines = "\n".join(line for m in messages(model(literals()).items) for line in m.details)
+    lines = "\n".join(line for m in messages(model(graph_of(LITERALS)).items) for line in m.details)
     assert "s3cr3t" not in lines
     assert "100" not in lines
     assert "PAYMENT_AUTH" not in "\n".join(
@@ -84,13 +76,13 @@ def test_details_hold_no_argument_and_no_secret() -> None:
 
 
 def test_no_value_is_shown_unless_asked_for() -> None:
-    text = emit(model(literals()))
+    text = emit(model(graph_of(LITERALS)))
     assert "pay(x, amount, times, on, card)" in text
     assert "100" not in text
 
 
 def test_literals_are_shown_where_asked_for_and_secrets_never() -> None:
-    diagram = model(literals(), Shown(values=True))
+    diagram = model(graph_of(LITERALS), Shown(values=True))
     texts = [m.text for m in messages(diagram.items) if m.kind is MessageKind.CALL]
     assert texts == ['pay("to "me"", 100, -2, true, card)', "pay(x, fee, 1, false, card)"]
     assert "s3cr3t" not in emit(diagram)

@@ -10,6 +10,7 @@ from time import process_time
 
 import networkx as nx
 import pytest
+from pictured import CONSTRUCTS, GOLDEN, GOLDENS, ORDER, SHOP, graph_in, graph_of
 from verify.chance import random_saga
 
 from sagalang import graph as g
@@ -23,11 +24,8 @@ from sagalang.render.graphs.flow_graph import (
     FlowKind,
     FlowNode,
 )
-from sagalang.workspace import load, load_text
+from sagalang.workspace import load
 
-ROOT = Path(__file__).parents[2]
-GOLDEN = ROOT / "tests" / "golden"
-CONSTRUCTS = GOLDEN / "mermaid" / "constructs.saga"
 RANDOM = 300 if "SAGA_SLOW" in os.environ else 40
 SERVICE = """
 error No, Never
@@ -48,18 +46,8 @@ service T {
 
 
 def drawn(body: str, rest: str = "") -> FlowGraph:
-    loaded = load_text(
-        f"{SERVICE}\n{rest}\nsaga Main(x: string, xs: list<string>, secret: secret string) {{\n"
-        f"  id x\n{body}\n}}"
-    )
-    # What its contracts lack no picture minds.
-    mistakes = [d.message for d in loaded.diagnostics if d.is_error and d.code < "SG300"]
-    assert not mistakes, mistakes
-    return flow(g.lower(loaded.program, "Main"))
-
-
-def example(name: str) -> FlowGraph:
-    return flow(g.lower(load(str(ROOT / "examples" / name / f"{name}.saga")).program, "PlaceOrder"))
+    main = "saga Main(x: string, xs: list<string>, secret: secret string)"
+    return flow(graph_of(f"{SERVICE}\n{rest}\n{main} {{\n  id x\n{body}\n}}"))
 
 
 def edges(graph: FlowGraph, kind: EdgeKind) -> set[tuple[str, str, str]]:
@@ -120,14 +108,14 @@ def test_a_sequence_leads_forward_and_is_undone_from_its_end() -> None:
 
 
 def test_a_failure_enters_the_order_of_undoing_where_it_strikes() -> None:
-    assert edges(example("order"), EdgeKind.FAILURE) == {
+    assert edges(flow(graph_in(ORDER)), EdgeKind.FAILURE) == {
         ("Payment.charge", "undo Orders.fail", "Declined"),
         ("Inventory.reserve", "undo Payment.refund", "OutOfStock"),
     }
 
 
 def test_the_shop_undoes_side_by_side_what_was_done_side_by_side() -> None:
-    graph = example("shop")
+    graph = flow(graph_in(SHOP))
     assert edges(graph, EdgeKind.UNDOING) == {
         ("together", "undo Payment.release", ""),
         ("together", "undo Inventory.free", ""),
@@ -145,7 +133,7 @@ def test_the_shop_undoes_side_by_side_what_was_done_side_by_side() -> None:
 
 
 def test_clusters_hold_their_nodes() -> None:
-    graph = example("shop")
+    graph = flow(graph_in(SHOP))
     (parallel,) = graph.clusters
     (loop,) = parallel.inner
     label = {node.id: node.label[0] if node.label else node.kind.value for node in graph.nodes}
@@ -230,11 +218,11 @@ service U {{
 
 def all_graphs() -> list[g.SagaGraph]:
     found = []
-    for path in (ROOT / "examples" / "shop" / "shop.saga", CONSTRUCTS):
+    for path in (SHOP, CONSTRUCTS):
         program = load(str(path)).program
         found += [g.lower(program, name) for name in program.sagas]
     for seed in range(RANDOM):
-        found.append(g.lower(load_text(random_saga(seed)).program, "Main"))
+        found.append(graph_of(random_saga(seed)))
     return found
 
 
@@ -280,21 +268,14 @@ def test_the_way_back_has_no_circle_and_ends_compensated() -> None:
 # --- DOT -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("source", "saga", "name"),
-    [
-        (ROOT / "examples" / "order" / "order.saga", "PlaceOrder", "order"),
-        (ROOT / "examples" / "shop" / "shop.saga", "PlaceOrder", "shop"),
-        (CONSTRUCTS, "BookTrip", "constructs"),
-    ],
-)
+@pytest.mark.parametrize(("source", "saga", "name"), GOLDENS[:3])
 def test_goldens(golden: Callable[[Path, str], None], source: Path, saga: str, name: str) -> None:
-    graph = flow(g.lower(load(str(source)).program, saga))
+    graph = flow(graph_in(source, saga))
     golden(GOLDEN / "dot" / f"{name}.dot", emit(graph))
 
 
 def test_a_service_has_one_colour() -> None:
-    text = emit(example("shop"))
+    text = emit(flow(graph_in(SHOP)))
     fills: dict[str, set[str]] = {}
     for line in text.splitlines():
         for service in ("Orders", "Payment", "Inventory", "Shipping", "Notification"):
@@ -306,11 +287,11 @@ def test_a_service_has_one_colour() -> None:
 
 def test_the_pivot_cannot_be_overlooked_and_stands_once() -> None:
     for theme in ("light", "dark"):
-        assert emit(example("shop"), theme=theme).count("POINT OF NO RETURN") == 1
+        assert emit(flow(graph_in(SHOP)), theme=theme).count("POINT OF NO RETURN") == 1
 
 
 def test_themes_and_directions_differ_in_looks_only() -> None:
-    graph = example("shop")
+    graph = flow(graph_in(SHOP))
     texts = {
         (direction, theme): emit(graph, direction=direction, theme=theme)
         for direction in ("TB", "LR")
@@ -325,7 +306,7 @@ def test_themes_and_directions_differ_in_looks_only() -> None:
 
 
 def test_the_same_saga_gives_the_same_bytes() -> None:
-    assert emit(example("shop")) == emit(example("shop"))
+    assert emit(flow(graph_in(SHOP))) == emit(flow(graph_in(SHOP)))
 
 
 def contrast(first: str, second: str) -> float:
@@ -354,9 +335,9 @@ def test_every_text_can_be_read_on_its_ground(theme: str) -> None:
 
 def test_two_hundred_steps_take_less_than_a_second() -> None:
     steps = "\n".join(f'  step s{n} = S.do("{n}")' for n in range(200))
-    loaded = load_text(f"{SERVICE}\nsaga Main(x: string) {{\n  id x\n{steps}\n}}")
+    saga = graph_of(f"{SERVICE}\nsaga Main(x: string) {{\n  id x\n{steps}\n}}")
     began = process_time()
-    graph = flow(g.lower(loaded.program, "Main"))
+    graph = flow(saga)
     emit(graph)
     assert process_time() - began < 1
     back = [node.path for node in graph.nodes if node.kind is FlowKind.COMPENSATION]

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from pictured import GOLDEN, ROOT
 
 from sagalang.cli.render import command
 
-ROOT = Path(__file__).parents[2]
-GOLDEN = ROOT / "tests/golden"
 EXAMPLES = ("order", "shop")
 OUT_OF_STOCK = ("--when", "Inventory.reserve rejects OutOfStock")
 PICTURES = [

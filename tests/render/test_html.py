@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from sagalang.graph import lower
-from sagalang.render import formats, html
+from sagalang.render import html
 from sagalang.render.diagram import (
     Message,
     MessageKind,
@@ -19,6 +19,7 @@ from sagalang.render.diagram import (
 )
 from sagalang.render.listing import Listing, listing
 from sagalang.render.sequence import model
+from sagalang.render.themes import THEMES
 from sagalang.workspace import Loaded, load, load_text
 
 SECRETIVE = """
@@ -149,7 +150,7 @@ def test_no_script_but_its_own_may_run() -> None:
 
 def test_the_same_model_gives_the_same_page_in_each_theme() -> None:
     diagram, text = shop()
-    for theme in formats.THEMES:
+    for theme in THEMES:
         assert html.emit(diagram, theme, text) == html.emit(diagram, theme, text)
     with pytest.raises(ValueError, match="theme"):
         html.emit(diagram, "pink", text)

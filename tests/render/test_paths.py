@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from path_world import Played, aborted, agrees, play, takes_long, undoing, variants
+from path_pictures import aborted, agrees, takes_long, undoing
+from path_world import Played, play, variants
+from pictured import FILES, ORDER, ROOT, SHOP
 from verify.chance import random_saga
 
 from sagalang.graph import SagaGraph, lower
@@ -23,13 +25,8 @@ from sagalang.render.sequence import model
 from sagalang.render.text import emit
 from sagalang.workspace import load, load_text
 
-ROOT = Path(__file__).parents[2]
 SLOW = "SAGA_SLOW" in os.environ
-ORDER = ROOT / "examples" / "order" / "order.saga"
-SHOP = ROOT / "examples" / "shop" / "shop.saga"
-FILES = [ORDER, SHOP, ROOT / "tests" / "golden" / "mermaid" / "constructs.saga"]
-if SLOW:
-    FILES += sorted((ROOT / "tests" / "corpus" / "correct").glob("*.saga"))
+CORPUS = sorted((ROOT / "tests" / "corpus" / "correct").glob("*.saga")) if SLOW else []
 SEEDS = 1_500 if SLOW else 25
 MANY = 12
 """Of sagas with so many operations only the atlas is compared, without SAGA_SLOW."""
@@ -132,7 +129,7 @@ def read(program: p.Program, saga: p.Saga, *texts: str) -> tuple[When, ...]:
     return whens
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", [*FILES, *CORPUS], ids=lambda file: file.stem)
 def test_what_a_picture_undoes_is_what_the_machine_undoes(file: Path) -> None:
     program = load(str(file)).program
     for saga in program.sagas.values():

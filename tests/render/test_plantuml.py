@@ -10,8 +10,8 @@ import pytest
 from external.subjects import HOSTILE, hostile
 from hypothesis import given
 from hypothesis import strategies as st
+from pictured import GOLDEN, GOLDENS, graph_in
 
-from sagalang.graph import lower
 from sagalang.render.diagram import (
     Arm,
     Fate,
@@ -30,24 +30,11 @@ from sagalang.render.diagram import (
 )
 from sagalang.render.plantuml import emit, escape
 from sagalang.render.sequence import model
-from sagalang.workspace import load
-
-ROOT = Path(__file__).parents[2]
-GOLDEN = ROOT / "tests" / "golden"
-CONSTRUCTS = GOLDEN / "mermaid" / "constructs.saga"
 
 
-@pytest.mark.parametrize(
-    ("source", "saga", "name"),
-    [
-        (ROOT / "examples" / "order" / "order.saga", "PlaceOrder", "order"),
-        (ROOT / "examples" / "shop" / "shop.saga", "PlaceOrder", "shop"),
-        (CONSTRUCTS, "BookTrip", "constructs"),
-        (CONSTRUCTS, "Luggage", "child"),
-    ],
-)
+@pytest.mark.parametrize(("source", "saga", "name"), GOLDENS)
 def test_goldens(golden: Callable[[Path, str], None], source: Path, saga: str, name: str) -> None:
-    diagram = model(lower(load(str(source)).program, saga))
+    diagram = model(graph_in(source, saga))
     assert emit(diagram) == emit(diagram)
     golden(GOLDEN / "plantuml" / f"{name}.puml", emit(diagram))
 
@@ -211,5 +198,5 @@ def test_both_themes_say_the_same_in_other_colours() -> None:
     )
     assert len(light) == len(dark)
     assert not set(light) & set(dark)
-    with pytest.raises(KeyError):
+    with pytest.raises(ValueError, match="theme"):
         emit(diagram, "auto")

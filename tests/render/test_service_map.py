@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from pictured import FILES, GOLDEN, SHOP
+
 from sagalang.model.program import Program
 from sagalang.render.graphs.service_map import Place, ServiceMap, Use, service_map, shown_names
-from sagalang.render.graphs.service_map_dot import emit_dot, emit_mermaid
+from sagalang.render.graphs.service_map_dot import emit as emit_dot
+from sagalang.render.graphs.service_map_mermaid import emit as emit_mermaid
 from sagalang.workspace import load, load_text
 
-ROOT = Path(__file__).parents[2]
-GOLDEN = ROOT / "tests" / "golden"
-FILES = (
-    ROOT / "examples" / "order" / "order.saga",
-    ROOT / "examples" / "shop" / "shop.saga",
-    GOLDEN / "mermaid" / "constructs.saga",
-)
 SHARED = """
 /// Holds the goods.
 service Stock {
@@ -54,7 +50,7 @@ BUY = 'import "shared.saga"\nsaga Buy(x: string) { id x step Stock.take(x) }'
 
 
 def test_every_use_of_the_shop_is_on_the_map() -> None:
-    found = service_map([load(str(ROOT / "examples" / "shop" / "shop.saga")).program])
+    found = service_map([load(str(SHOP)).program])
     assert said(found) == {
         ("PlaceOrder", "Orders.create", Use.STEP),
         ("PlaceOrder", "Orders.reject", Use.COMPENSATION),

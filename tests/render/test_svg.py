@@ -10,12 +10,13 @@ from pathlib import Path
 from time import process_time
 from xml.etree import ElementTree
 
+import pictured
 import pytest
 from external.subjects import HOSTILE, diagrams, hostile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import Phase as Stage
+from pictured import CONSTRUCTS, GOLDEN, graph_in
 
-from sagalang.graph import lower
 from sagalang.render.diagram import (
     Arm,
     Fate,
@@ -33,27 +34,21 @@ from sagalang.render.diagram import (
     printable,
 )
 from sagalang.render.sequence import model
-from sagalang.render.svg import THEMES, emit
+from sagalang.render.svg import emit
 from sagalang.render.svg.picture import picture
 from sagalang.render.svg.shapes import FONTS, Box, Group, Look, Part, Picture, Text
 from sagalang.render.svg.shapes import Path as Path_
 from sagalang.render.svg.themes import DARK, LIGHT, Theme
+from sagalang.render.themes import THEMES
 from sagalang.text import Source, Span
-from sagalang.workspace import load
 
-ROOT = Path(__file__).parents[2]
-GOLDEN = ROOT / "tests" / "golden"
 EXAMPLES = 1_000 if "SAGA_SLOW" in os.environ else 15
 SVG = "{http://www.w3.org/2000/svg}"
 LONG = "x" * 200
 
 
-def drawn(path: Path, saga: str) -> SequenceDiagram:
-    return model(lower(load(str(path)).program, saga))
-
-
-ORDER = drawn(ROOT / "examples" / "order" / "order.saga", "PlaceOrder")
-SHOP = drawn(ROOT / "examples" / "shop" / "shop.saga", "PlaceOrder")
+ORDER = model(graph_in(pictured.ORDER))
+SHOP = model(graph_in(pictured.SHOP))
 
 
 def root(diagram: SequenceDiagram, theme: str = "light") -> ElementTree.Element:
@@ -65,7 +60,7 @@ def root(diagram: SequenceDiagram, theme: str = "light") -> ElementTree.Element:
     [
         ("order", ORDER),
         ("shop", SHOP),
-        ("constructs", drawn(GOLDEN / "mermaid" / "constructs.saga", "BookTrip")),
+        ("constructs", model(graph_in(CONSTRUCTS, "BookTrip"))),
         ("hostile", hostile("</script>", '"&\x00\x1b[31m', "שלום עולם", "😀日本語", LONG, "end")),
     ],
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pictured import GOLDEN, GOLDENS
 
 from sagalang.render import render
 from sagalang.render.diagram import (
@@ -25,23 +26,12 @@ from sagalang.render.diagram import (
 from sagalang.render.mermaid import emit, escape
 from sagalang.workspace import load
 
-ROOT = Path(__file__).parents[2]
-GOLDEN = ROOT / "tests" / "golden" / "mermaid"
 
-
-@pytest.mark.parametrize(
-    ("source", "saga", "name"),
-    [
-        (ROOT / "examples" / "order" / "order.saga", "PlaceOrder", "order"),
-        (ROOT / "examples" / "shop" / "shop.saga", "PlaceOrder", "shop"),
-        (GOLDEN / "constructs.saga", "BookTrip", "constructs"),
-        (GOLDEN / "constructs.saga", "Luggage", "child"),
-    ],
-)
+@pytest.mark.parametrize(("source", "saga", "name"), GOLDENS)
 def test_goldens(golden: Callable[[Path, str], None], source: Path, saga: str, name: str) -> None:
     loaded = load(str(source))
     assert not loaded.diagnostics
-    golden(GOLDEN / f"{name}.mmd", render(loaded.program, saga))
+    golden(GOLDEN / "mermaid" / f"{name}.mmd", render(loaded.program, saga))
 
 
 @pytest.mark.parametrize(

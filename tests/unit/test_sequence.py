@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from time import perf_counter
 
 import pytest
+from pictured import CONSTRUCTS, ORDER, SHOP, graph_in, graph_of
 
 from sagalang.graph import lower
 from sagalang.render import render
@@ -28,8 +28,6 @@ from sagalang.render.mermaid import emit
 from sagalang.render.sequence import model
 from sagalang.workspace import load, load_text
 
-ROOT = Path(__file__).parents[2]
-CONSTRUCTS = ROOT / "tests" / "golden" / "mermaid" / "constructs.saga"
 SERVICE = """
 error No, Never
 event Go
@@ -48,15 +46,7 @@ service S {
 
 def drawn(body: str, rest: str = "", head: str = "") -> SequenceDiagram:
     saga = f"saga Main(x: string, xs: list<string>, card: secret string) {{ id x {head} {body} }}"
-    loaded = load_text(f"{SERVICE} {rest} {saga}")
-    wrong = [d.message for d in loaded.diagnostics if d.is_error]
-    assert not wrong
-    return model(lower(loaded.program, "Main"))
-
-
-def example(name: str) -> SequenceDiagram:
-    path = ROOT / "examples" / name / f"{name}.saga"
-    return model(lower(load(str(path)).program, "PlaceOrder"))
+    return model(graph_of(f"{SERVICE} {rest} {saga}"))
 
 
 def walk(items: tuple[Item, ...]) -> Iterator[Item]:
@@ -91,7 +81,7 @@ def arrows(diagram: SequenceDiagram, items: tuple[Item, ...] | None = None) -> l
 
 
 def test_the_order_saga_in_full() -> None:
-    diagram = example("order")
+    diagram = model(graph_in(ORDER))
     assert arrows(diagram) == [
         "PlaceOrder > Orders call create(order.id, order.sku, order.qty, order.amount)",
         "Orders > PlaceOrder reply ok",
@@ -118,7 +108,7 @@ def test_the_order_saga_in_full() -> None:
 
 
 def test_what_the_shop_undoes_when_stock_runs_out() -> None:
-    diagram = example("shop")
+    diagram = model(graph_in(SHOP))
     found = fragments(diagram, FragmentKind.BREAK)
     (broken,) = [f for f in found if f.arms[0].label.startswith("OutOfStock,")]
     refusal, phase, outcome = broken.arms[0].items
@@ -137,7 +127,7 @@ def test_what_the_shop_undoes_when_stock_runs_out() -> None:
 
 
 def test_participants_in_order_of_first_use() -> None:
-    diagram = example("shop")
+    diagram = model(graph_in(SHOP))
     kinds = [(participant.name, participant.kind) for participant in diagram.participants]
     service = ParticipantKind.SERVICE
     assert kinds == [
@@ -152,7 +142,7 @@ def test_participants_in_order_of_first_use() -> None:
 
 
 def test_spans_lead_back_to_the_source() -> None:
-    program = load(str(ROOT / "examples" / "order" / "order.saga")).program
+    program = load(str(ORDER)).program
     diagram = model(lower(program, "PlaceOrder"))
     (source,) = program.sources.values()
     texts = {m.path: source.slice(m.span) for m in messages(diagram.items) if m.span}
@@ -163,7 +153,7 @@ def test_spans_lead_back_to_the_source() -> None:
 
 
 def test_every_construct_has_its_fragment() -> None:
-    diagram = model(lower(load(str(CONSTRUCTS)).program, "BookTrip"))
+    diagram = model(graph_in(CONSTRUCTS, "BookTrip"))
     assert {f.kind for f in walk(diagram.items) if isinstance(f, Fragment)} == set(FragmentKind)
     assert {m.kind for m in messages(diagram.items)} == set(MessageKind)
     assert {p.kind for p in diagram.participants} == set(ParticipantKind)
@@ -275,8 +265,8 @@ def test_a_long_saga_does_not_draw_everything_again_for_each_failure() -> None:
 
 
 def test_a_model_drawn_twice_is_the_same() -> None:
-    assert emit(example("shop")) == emit(example("shop"))
-    assert example("shop") == example("shop")
+    assert emit(model(graph_in(SHOP))) == emit(model(graph_in(SHOP)))
+    assert model(graph_in(SHOP)) == model(graph_in(SHOP))
 
 
 def test_render_names_what_it_cannot_do() -> None:

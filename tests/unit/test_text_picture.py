@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pictured import GOLDEN, GOLDENS, ORDER
 
 from sagalang.cli.render import command
 from sagalang.render import render
@@ -36,22 +37,11 @@ from sagalang.render.diagram import (
 from sagalang.render.text import emit
 from sagalang.workspace import load
 
-ROOT = Path(__file__).parents[2]
-GOLDEN = ROOT / "tests" / "golden"
-ORDER = ROOT / "examples" / "order" / "order.saga"
 LEFT_TO_RIGHT = "\u200e"
 EXAMPLES = 1_000 if "SAGA_SLOW" in os.environ else 30
 
 
-@pytest.mark.parametrize(
-    ("source", "saga", "name"),
-    [
-        (ORDER, "PlaceOrder", "order"),
-        (ROOT / "examples" / "shop" / "shop.saga", "PlaceOrder", "shop"),
-        (GOLDEN / "mermaid" / "constructs.saga", "BookTrip", "constructs"),
-        (GOLDEN / "mermaid" / "constructs.saga", "Luggage", "child"),
-    ],
-)
+@pytest.mark.parametrize(("source", "saga", "name"), GOLDENS)
 def test_goldens(golden: Callable[[Path, str], None], source: Path, saga: str, name: str) -> None:
     golden(GOLDEN / "text" / f"{name}.txt", render(load(str(source)).program, saga, "text"))
 

@@ -12,27 +12,20 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from sagalang import graph as g
-from sagalang.graph.structure import blocks_of
+from sagalang.graph.structure import blocks_of, statements
 from sagalang.graph.undoing import calls_of
 from sagalang.model import program as p
 from sagalang.render import words
 from sagalang.render.atlas import plans
-from sagalang.render.atlas.ways import Kind, Way, abort_place, ways
+from sagalang.render.atlas.ways import Kind, Way, abort_place, always, rejects, ways
 from sagalang.render.compensation import Matter, Open, label
 from sagalang.render.diagram import SequenceDiagram
 from sagalang.render.paths import Follower, Path, Problem
-from sagalang.render.paths.ends import Ending
-from sagalang.render.paths.whens import (
-    CallFault,
-    Target,
-    When,
-    statements,
-    worded,
-)
+from sagalang.render.paths.results import Ending
+from sagalang.render.paths.whens import Target, When
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +37,6 @@ class Entry:
     slug: str
     kind: Kind
     title: str
-    fails: str
     undone: tuple[str, ...]
     ends: str
     operator: tuple[str, ...]
@@ -65,7 +57,7 @@ class Index:
 def atlas(
     graph: g.SagaGraph,
     shown: words.Shown = words.NAMES,
-    worst: Mapping[str, str] = MappingProxyType({}),
+    worst: Mapping[str, str] = {},
 ) -> tuple[Entry, ...]:
     """All failure paths of a saga, by what fails, in text order."""
     follower = Follower(graph, shown, worst)
@@ -102,11 +94,11 @@ class _Found:
 
 
 def _forwards(graph: g.SagaGraph, follower: Follower) -> Iterator[_Found]:
-    handlers = list(_handlers(graph.saga.body))
+    handled = list(_handled(graph.saga.body))
     known: list[_Found] = []
     cancelled: _Found | None = None
     for way in ways(graph):
-        for found in _tried(way, follower, handlers, known):
+        for found in _tried(way, follower, handled, known):
             known.append(found)
             if _survived(found.path.ending):
                 continue
@@ -120,12 +112,12 @@ def _forwards(graph: g.SagaGraph, follower: Follower) -> Iterator[_Found]:
 def _tried(
     way: Way,
     follower: Follower,
-    handlers: Sequence[tuple[p.Attempt, frozenset[str], frozenset[str]]],
+    handled: Sequence[_Handled],
     known: Sequence[_Found],
 ) -> list[_Found]:
     made: list[_Found] = []
     for when, fails in way.variants:
-        whens, path = _reached(when, way.at, follower, handlers, known)
+        whens, path = _reached(when, way.at, follower, handled, known)
         if path is None:
             continue
         same = next((one for one in made if _same(one.path.ending, path.ending)), None)
@@ -143,18 +135,18 @@ def _reached(
     when: When,
     at: str,
     follower: Follower,
-    handlers: Sequence[tuple[p.Attempt, frozenset[str], frozenset[str]]],
+    handled: Sequence[_Handled],
     known: Sequence[_Found],
 ) -> tuple[tuple[When, ...], Path | None]:
     """The path on which it happens; in a handler that takes a failure before it."""
     found = follower.follow((when,))
     if not isinstance(found, Problem):
         return (when,), found
-    for _, body, inside in handlers:
-        if at not in inside:
+    for attempt in handled:
+        if at not in attempt.handlers:
             continue
         for before in known:
-            if before.at in body:
+            if before.at in attempt.body:
                 whens = (*before.whens[0], when)
                 found = follower.follow(whens)
                 if not isinstance(found, Problem):
@@ -162,15 +154,19 @@ def _reached(
     return (when,), None
 
 
-def _handlers(
-    block: p.Block,
-) -> Iterator[tuple[p.Attempt, frozenset[str], frozenset[str]]]:
-    """Each attempt with the paths of its body and of its handlers."""
+class _Handled(NamedTuple):
+    """The paths in the body of an attempt, and those in its handlers."""
+
+    body: frozenset[str]
+    handlers: frozenset[str]
+
+
+def _handled(block: p.Block) -> Iterator[_Handled]:
     for statement in statements(block):
         if isinstance(statement, p.Attempt):
             body, *handlers = blocks_of(statement)
             inside = frozenset(path for handler in handlers for path in _paths(handler))
-            yield statement, frozenset(_paths(body)), inside
+            yield _Handled(frozenset(_paths(body)), inside)
 
 
 def _paths(block: p.Block) -> Iterator[str]:
@@ -200,23 +196,18 @@ def _not_undone(
         operation = graph.program.operation(call)
         target = Target(call.label, step.path, undo=True)
         subject = f"undo of {step.path}"
-        variants: list[tuple[When, str]] = []
-        for rejection in operation.rejects:
-            text = worded(subject, "rejects", rejection.error)
-            fault = CallFault(text, target, "rejects", rejection.error)
-            variants.append((fault, f"{call.label} rejects {rejection.error}"))
-        text = worded(subject, "unavailable", None, times="always")
-        stuck = CallFault(text, target, "unavailable", times=None)
-        variants.insert(0, (stuck, f"{call.label} cannot get through"))
-        made: list[_Found] = []
-        for when, fails in variants:
+        stuck = always(subject, target, "unavailable"), f"{call.label} cannot get through"
+        refused = (
+            (rejects(subject, target, r.error), f"{call.label} rejects {r.error}")
+            for r in operation.rejects
+        )
+        for when, fails in (stuck, *refused):
             whens = (*before.whens[0], when)
             path = follower.follow(whens)
             if isinstance(path, Problem):
                 continue
             fails = f"{fails}, after {before.fails}"
-            made.append(_Found(Kind.NOT_UNDONE, fails, step.path, path, [whens], _undone(path)))
-        yield from made
+            yield _Found(Kind.NOT_UNDONE, fails, step.path, path, [whens], _undone(path))
 
 
 def _first_to_undo(step: p.Step, known: Sequence[_Found]) -> _Found | None:
@@ -268,7 +259,6 @@ def _entries(found: Sequence[_Found]) -> Iterator[Entry]:
             _slug(one.fails, slugs),
             one.kind,
             one.fails[:1].upper() + one.fails[1:],
-            one.fails,
             undone,
             _ends(ending),
             _operator(ending),

@@ -29,8 +29,7 @@ def _phrase(plan: g.Undo, without: Collection[str]) -> str:
             return f"at the same time: {'; '.join(found)}" if len(found) > 1 else "".join(found)
         case g.UndoEach(loop=loop, body=body):
             text = _phrase(body, without)
-            order = "last first" if loop.at_once == 1 else f"{loop.at_once} at once"
-            return f"{text} for each {loop.variable} begun, {order}" if text else ""
+            return f"{text} for {words.each_begun(loop)}" if text else ""
         case g.UndoCase(statement=statement, arms=arms):
             pairs = zip(_ways(statement), arms, strict=True)
             found = [f"{way}: {text}" for way, arm in pairs if (text := _phrase(arm, without))]
@@ -42,9 +41,7 @@ def _each(plans: tuple[g.Undo, ...], without: Collection[str]) -> list[str]:
 
 
 def _ways(statement: p.If | p.Attempt) -> tuple[str, ...]:
+    first, *others = words.ways(statement)
     if isinstance(statement, p.If):
-        test = words.condition(statement.condition)
-        return f"if {test}", f"if not ({test})"
-    return "if the attempt went well", *(
-        f"after {' or '.join(handler.errors)}" for handler in statement.handlers
-    )
+        others = [f"if {way}" for way in others]
+    return f"if {first}", *others

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from sagalang import graph as g
+from sagalang.graph.structure import statements
 from sagalang.model import program as p
 from sagalang.model.errors import BUILT_IN_ERRORS, CANCELLED, DEADLINE_EXCEEDED
 from sagalang.render.paths.whens import (
@@ -18,7 +19,6 @@ from sagalang.render.paths.whens import (
     Target,
     When,
     aborts,
-    statements,
     worded,
 )
 
@@ -70,35 +70,31 @@ def ways(graph: g.SagaGraph) -> Iterator[Way]:
 def _step_ways(program: p.Program, step: p.Step, names: _Names) -> Iterator[Way]:
     operation, name, target = program.operation(step.call), names.of(step), names.target(step)
     refusals = tuple(
-        (
-            CallFault(worded(name, "rejects", r.error), target, "rejects", r.error),
-            f"{name} rejects {r.error}",
-        )
-        for r in operation.rejects
+        (rejects(name, target, r.error), f"{name} rejects {r.error}") for r in operation.rejects
     )
     yield Way(Kind.REFUSED, step.path, refusals)
-    lost = tuple(
-        (
-            CallFault(worded(name, kind, None, times="always"), target, kind, times=None),
-            f"{name}: {what}",
-        )
-        for kind, what in (
-            ("times out before effect", "the request is lost"),
-            ("times out after effect", "the answer is lost"),
-        )
+    lost = (
+        (always(name, target, "times out before effect"), f"{name}: the request is lost"),
+        (always(name, target, "times out after effect"), f"{name}: the answer is lost"),
     )
     yield Way(Kind.NO_ANSWER, step.path, lost)
+
+
+def rejects(subject: str, target: Target, error: str) -> CallFault:
+    """A call that is refused once. `subject`: what a `--when` calls it."""
+    return CallFault(worded(subject, "rejects", error), target, "rejects", error)
+
+
+def always(subject: str, target: Target, kind: str) -> CallFault:
+    """A call that never gets through."""
+    return CallFault(worded(subject, kind, None, times="always"), target, kind, times=None)
 
 
 def _child_ways(program: p.Program, step: p.ChildStep, names: _Names) -> Iterator[Way]:
     name, target = names.of(step), names.target(step)
     errors = [e for e in program.sagas[step.saga].errors if e not in BUILT_IN_ERRORS]
     refusals = tuple(
-        (
-            CallFault(worded(name, "rejects", error), target, "rejects", error),
-            f"saga {step.saga} ends with {error}",
-        )
-        for error in errors
+        (rejects(name, target, error), f"saga {step.saga} ends with {error}") for error in errors
     )
     yield Way(Kind.REFUSED, step.path, refusals)
 

@@ -1,4 +1,4 @@
-"""The statements of a saga as a choreography; see `choreography.py` for what that means."""
+"""The statements of a saga as a choreography; see the package for what that means."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ from sagalang.render.diagram import (
     Note,
     NoteKind,
 )
+from sagalang.render.strokes import COMPLETED, compensated
 from sagalang.text import Span
 
 _SAFETY: Final = (
@@ -95,8 +96,7 @@ class Drawing:
         return tuple(items)
 
     def _completed(self, news: News) -> tuple[Item, ...]:
-        note = Note(("completed",), NoteKind.OUTCOME)
-        return (*self._safety(), *told(news, STARTER), note)
+        return (*self._safety(), *told(news, STARTER), COMPLETED)
 
     def _block(self, block: p.Block, news: News, place: _Place) -> Drawn:
         items: list[Item] = []
@@ -136,7 +136,7 @@ class Drawing:
             case p.Let():
                 return Drawn((), news)
 
-    # --- calls ---------------------------------------------------------------------------------
+    # --- Calls -----------------------------------------------------------------------------------
 
     def _step(self, step: p.Step | p.ChildStep, news: News, place: _Place) -> Drawn:
         who, name = self._of(step)
@@ -176,7 +176,7 @@ class Drawing:
         self._undoes = False
         return (Note(_SAFETY, NoteKind.INFO),)
 
-    # --- failures ------------------------------------------------------------------------------
+    # --- Failures --------------------------------------------------------------------------------
 
     def _breaks(self, statement: p.Statement, place: _Place) -> tuple[Item, ...]:
         """How the statement may fail, unless that is handled or drawn further out."""
@@ -204,11 +204,8 @@ class Drawing:
         body = last.body if last is not None else p.Block(())
         undone = self._undoing.phase(plan, news, first_of(self._cast, body, STARTER))
         farewell = self._block(body, undone.news, _Place(inside=True))
-        outcome = f"compensated with {' or '.join(errors)}"
-        if plan == NOTHING:
-            outcome = f"nothing to undo, {outcome}"
-        note = Note((outcome,), NoteKind.OUTCOME)
-        return (*undone.items, *until(farewell, STARTER), note)
+        outcome = compensated(" or ".join(errors), nothing=plan == NOTHING)
+        return (*undone.items, *until(farewell, STARTER), outcome)
 
     def _leaves(self, error: str, place: _Place) -> bool:
         """Whether the saga ends here with the error, so that the picture shows it here."""
@@ -237,7 +234,7 @@ class Drawing:
                 line = f"goes on without {missing.name}"
         return (duty(who, (line,), missing.span),)
 
-    # --- compound statements -------------------------------------------------------------------
+    # --- Compound statements ---------------------------------------------------------------------
 
     def _parallel(self, part: p.Parallel, news: News, place: _Place) -> Drawn:
         """All begin with the same event; whoever acts next needs all of theirs, so it joins."""
@@ -307,16 +304,13 @@ class Drawing:
 
     def _sleep(self, sleep: p.Sleep, news: News, place: _Place) -> Drawn:
         who = place.after
-        line = f"sleep {'until ' if sleep.until else ''}{words.condition(sleep.value)}"
-        lines = (f"{line}: a timer of its own, which survives a restart",)
+        lines = (f"{words.sleep(sleep)}: a timer of its own, which survives a restart",)
         return Drawn((*told(news, who), duty(who, lines, sleep.span)), News(who, "it is time"))
 
     def _wait(self, wait: p.Wait, news: News, place: _Place) -> Drawn:
         """Whoever needs the event keeps the saga open, and the time."""
         who, within = place.after, duration(wait.within)
-        where = f" where {words.condition(wait.where)}" if wait.where is not None else ""
-        source = self._cast.event(wait.event)
-        text = f"{wait.name}{where}"
+        source, text = self._cast.event(wait.event), words.event(wait)
         arrived = Message(source, who, text, MessageKind.EVENT, wait.path, wait.span)
         lines = (f"keeps the {within} itself, and any {wait.event} that comes too early",)
         missed = self._otherwise(wait, who, place)
@@ -336,13 +330,12 @@ class Drawing:
         who, within, span = self._cast.service(poll.call.service), duration(poll.within), poll.span
         text = words.call_text(self._program.operation(poll.call), poll.call)
         asked = Message(who, who, text, MessageKind.CALL, poll.path, span)
-        label = f"every {duration(poll.every)} until {words.condition(poll.until)}, within {within}"
         kind = FragmentKind.BREAK if isinstance(poll.otherwise, p.Abort) else FragmentKind.OPT
         missed = self._otherwise(poll, who, place)
         items = (
             *told(news, who, span),
             duty(who, (f"nobody asks it: it watches itself, and keeps the {within}",), span),
-            Fragment(FragmentKind.LOOP, (Arm(label, (asked,)),), span),
+            Fragment(FragmentKind.LOOP, (Arm(words.poll(poll), (asked,)),), span),
             Fragment(kind, (Arm(f"not within {within}", missed),), span),
         )
         return Drawn(items, News(who, f"{poll.call.operation} ok"))

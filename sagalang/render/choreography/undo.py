@@ -3,14 +3,13 @@ the first one by the failure."""
 
 from __future__ import annotations
 
-from typing import Final
-
 from sagalang import graph as g
 from sagalang.graph.undoing import NOTHING, calls_of
 from sagalang.model import program as p
 from sagalang.render import words
 from sagalang.render.cast import Cast
 from sagalang.render.choreography.events import Drawn, News, duty, told, until
+from sagalang.render.compensation import DRAWN
 from sagalang.render.diagram import (
     Arm,
     Fragment,
@@ -21,9 +20,6 @@ from sagalang.render.diagram import (
     Phase,
 )
 
-_DRAWN: Final = 80
-"""So many compensations are drawn; each failure of a long saga undoes most of it again."""
-
 
 class Undoing:
     """Draws plans; remembers how much has been drawn, to be brief in the end."""
@@ -31,7 +27,7 @@ class Undoing:
     def __init__(self, program: p.Program, cast: Cast) -> None:
         self._program = program
         self._cast = cast
-        self._left = _DRAWN
+        self._left = DRAWN
 
     def first(self, plan: g.Undo, otherwise: int) -> int:
         """Who undoes something first."""
@@ -44,7 +40,7 @@ class Undoing:
         if plan == NOTHING:
             return Drawn((), news)
         calls = calls_of(plan)
-        if len(calls) > self._left and self._left < _DRAWN:
+        if len(calls) > self._left and self._left < DRAWN:
             drawn = self._in_brief(calls, news)
         else:
             self._left -= len(calls)
@@ -71,18 +67,18 @@ class Undoing:
                 note = duty(after, ("waits until all of these are undone",))
                 return Drawn((fragment, note), News(after, "all undone"))
             case g.UndoEach(loop=loop, body=body):
-                pace = "last first" if loop.at_once == 1 else f"{loop.at_once} at once"
-                label = f"each {loop.variable} begun, {pace}"
                 first = self.first(body, after)
                 (items,) = self._all((body,), News(first, f"each {loop.variable}"), after)
-                fragment = Fragment(FragmentKind.LOOP, (Arm(label, items),), loop.span)
+                fragment = Fragment(
+                    FragmentKind.LOOP, (Arm(words.each_begun(loop), items),), loop.span
+                )
                 note = duty(after, ("waits until each of them is undone",))
                 return Drawn((*told(news, first), fragment, note), News(after, "all undone"))
             case g.UndoCase(statement=statement, arms=plans):
                 arms = tuple(
                     Arm(label, items)
                     for label, items in zip(
-                        ways(statement), self._all(plans, news, after), strict=True
+                        words.ways(statement), self._all(plans, news, after), strict=True
                     )
                     if items
                 )
@@ -123,13 +119,3 @@ class Undoing:
         assert isinstance(step.compensation, p.Compensation)
         call = step.compensation.call
         return self._cast.service(call.service), call.operation
-
-
-def ways(statement: p.If | p.Attempt) -> tuple[str, ...]:
-    """What each arm is called, looking back at it."""
-    if isinstance(statement, p.If):
-        test = words.condition(statement.condition)
-        return test, f"not ({test})"
-    return "the attempt went well", *(
-        "after " + " or ".join(handler.errors) for handler in statement.handlers
-    )

@@ -89,9 +89,9 @@ def emit(flow: FlowGraph, *, direction: str = "TB", theme: str = "light") -> str
     grouped = set(clustered(flow.clusters))
     for node in flow.nodes:
         if node.id not in grouped:
-            graph.node(node.id, **_node(node, flow, look, direction))
+            graph.node(node.id, **_node(node, look, direction))
     for index, cluster in enumerate(flow.clusters):
-        _cluster(graph, f"cluster_{index}", cluster, nodes, flow, look, direction)
+        _cluster(graph, f"cluster_{index}", cluster, nodes, look, direction)
     _edges(graph, flow, look)
     text: str = graph.source
     return text
@@ -116,10 +116,10 @@ def _legend(flow: FlowGraph) -> tuple[str, ...]:
     return ("; ".join(said),) if said else ()
 
 
-# --- Nodes -------------------------------------------------------------------------------------
+# --- Nodes ---------------------------------------------------------------------------------------
 
 
-def _node(node: FlowNode, flow: FlowGraph, look: Colours, direction: str) -> Attributes:
+def _node(node: FlowNode, look: Colours, direction: str) -> Attributes:
     if node.kind in _BARS:
         return _bar(node, look, direction)
     found = {"label": _label(node, look), "tooltip": tooltip(node.doc or " ".join(node.label))}
@@ -184,7 +184,6 @@ def _cluster(
     name: str,
     cluster: Cluster,
     nodes: dict[str, FlowNode],
-    flow: FlowGraph,
     look: Colours,
     direction: str,
 ) -> None:
@@ -202,12 +201,12 @@ def _cluster(
         },
     ) as inside:
         for node in cluster.nodes:
-            inside.node(node, **_node(nodes[node], flow, look, direction))
+            inside.node(node, **_node(nodes[node], look, direction))
         for index, inner in enumerate(cluster.inner):
-            _cluster(inside, f"{name}_{index}", inner, nodes, flow, look, direction)
+            _cluster(inside, f"{name}_{index}", inner, nodes, look, direction)
 
 
-# --- Edges -------------------------------------------------------------------------------------
+# --- Edges ---------------------------------------------------------------------------------------
 
 
 _STRAIGHT: Final = "9"

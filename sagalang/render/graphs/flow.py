@@ -65,7 +65,7 @@ class _Drawing:
 
     def all(self) -> None:
         saga = self._graph.saga
-        start = self._parts.node(FlowKind.START, label=("start",), span=saga.span)
+        start = self._parts.node(FlowKind.START, label=("start",))
         self._finished += self._block(saga.body, (Way(start),))
         if self._finished:
             self._parts.node(FlowKind.COMPLETED, self._finished, ("completed",))
@@ -91,7 +91,7 @@ class _Drawing:
         last = saga.when_compensated
         if last is not None:
             ways = tuple(ending) or (Way(start, "any failure", EdgeKind.FAILURE),)
-            with parts.cluster(ClusterKind.HANDLER, "when compensated", last.span):
+            with parts.cluster(ClusterKind.HANDLER, "when compensated"):
                 ending = list(self._block(last.body, ways))
         if ending:
             with_ = (f"with {', '.join(errors)}",) if errors else ()
@@ -113,11 +113,8 @@ class _Drawing:
             case p.Poll():
                 return self._poll(statement, ways)
             case p.Sleep():
-                text = f"sleep {'until ' if statement.until else ''}"
-                label = (text + words.condition(statement.value),)
-                node = self._parts.node(
-                    FlowKind.SLEEP, ways, label, path=statement.path, span=statement.span
-                )
+                label = (words.sleep(statement),)
+                node = self._parts.node(FlowKind.SLEEP, ways, label, path=statement.path)
                 return (Way(node),)
             case p.Let():
                 return ways
@@ -138,7 +135,7 @@ class _Drawing:
             case p.Attempt():
                 return self._attempt(statement, ways)
 
-    # --- calls ---------------------------------------------------------------------------------
+    # --- Calls -----------------------------------------------------------------------------------
 
     def _step(self, step: p.Step, ways: Ways) -> Ways:
         operation = self._program.operation(step.call)
@@ -173,9 +170,7 @@ class _Drawing:
         to: int,
         doc: str,
     ) -> Ways:
-        node = self._parts.node(
-            kind, ways, label, to, pivot=step.pivot, path=step.path, doc=doc, span=step.span
-        )
+        node = self._parts.node(kind, ways, label, to, pivot=step.pivot, path=step.path, doc=doc)
         self._steps[step.path] = node
         self._raised[step.span] = (Way(node),)
         if step.escalate is not None:
@@ -211,7 +206,7 @@ class _Drawing:
         source: int,
         doc: str,
     ) -> Ways:
-        node = self._parts.node(kind, ways, label, source, path=leaf.path, doc=doc, span=leaf.span)
+        node = self._parts.node(kind, ways, label, source, path=leaf.path, doc=doc)
         late = Way(node, f"not within {duration(leaf.within)}", EdgeKind.FAILURE)
         match leaf.otherwise:
             case p.Abort():
@@ -225,7 +220,7 @@ class _Drawing:
     def _escalate(self, escalation: p.Escalation, way: Way) -> None:
         self._escalated.append((escalation.team, way))
 
-    # --- failures ------------------------------------------------------------------------------
+    # --- Failures --------------------------------------------------------------------------------
 
     def _raising(self, at: p.Statement, errors: tuple[str, ...]) -> Ways:
         """The ways that the failure of a statement takes."""
@@ -236,34 +231,34 @@ class _Drawing:
             found.append(Way(way.source, label, EdgeKind.FAILURE))
         return tuple(found)
 
-    # --- compound statements -------------------------------------------------------------------
+    # --- Compound statements ---------------------------------------------------------------------
 
     def _parallel(self, part: p.Parallel, ways: Ways) -> Ways:
-        with self._parts.cluster(ClusterKind.PARALLEL, "in parallel", part.span):
-            fork = self._parts.node(FlowKind.FORK, ways, span=part.span)
+        with self._parts.cluster(ClusterKind.PARALLEL, "in parallel"):
+            fork = self._parts.node(FlowKind.FORK, ways)
             ends: Ways = ()
             for branch in part.branches:
                 ends += self._block(branch, (Way(fork),))
             if not ends:
                 return ()
-            join = self._parts.node(FlowKind.JOIN, ends, span=part.span)
+            join = self._parts.node(FlowKind.JOIN, ends)
         return (Way(join),) if all(goes_on(branch) for branch in part.branches) else ()
 
     def _for(self, loop: p.For, ways: Ways) -> Ways:
         pace = f", {loop.at_once} at once" if loop.at_once > 1 else ", one after the other"
         label = f"for each {loop.variable} in {words.condition(loop.source)}{pace}"
-        with self._parts.cluster(ClusterKind.LOOP, label, loop.span):
+        with self._parts.cluster(ClusterKind.LOOP, label):
             ends = self._block(loop.body, ways)
         return ends or ways
 
     def _if(self, branch: p.If, ways: Ways) -> Ways:
         label = (f"{words.condition(branch.condition)}?",)
-        choice = self._parts.node(FlowKind.CHOICE, ways, label, span=branch.span)
+        choice = self._parts.node(FlowKind.CHOICE, ways, label)
         then = self._block(branch.then, (Way(choice, "yes"),))
         return then + self._block(branch.otherwise, (Way(choice, "no"),))
 
     def _attempt(self, attempt: p.Attempt, ways: Ways) -> Ways:
-        with self._parts.cluster(ClusterKind.ATTEMPT, "attempt", attempt.span):
+        with self._parts.cluster(ClusterKind.ATTEMPT, "attempt"):
             ends = self._block(attempt.body, ways)
         for handler in attempt.handlers:
             caught = self._caught(attempt, handler)
@@ -273,11 +268,11 @@ class _Drawing:
     def _handler(self, attempt: p.Attempt, handler: p.Handler, ways: Ways) -> Ways:
         plan = undo_when_caught(self._program, attempt, handler)
         label = f"on {' or '.join(handler.errors)}"
-        with self._parts.cluster(ClusterKind.HANDLER, label, handler.span):
+        with self._parts.cluster(ClusterKind.HANDLER, label):
             undone = in_words(plan)
             if undone:
                 title = ("first undo what was begun:", *undone)
-                node = self._parts.node(FlowKind.ROLLBACK, ways, title, span=handler.span)
+                node = self._parts.node(FlowKind.ROLLBACK, ways, title)
                 ways = (Way(node),)
             return self._block(handler.body, ways)
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from enum import Enum
 
 from sagalang.render.diagram import Participant
-from sagalang.text import Span
 
 
 class FlowKind(Enum):
@@ -64,7 +63,6 @@ class FlowNode:
     pivot: bool = False
     path: str | None = None
     doc: str = ""
-    span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,6 @@ class Cluster:
     label: str
     nodes: tuple[str, ...]
     inner: tuple[Cluster, ...] = ()
-    span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from sagalang.render.graphs.flow_graph import (
     FlowKind,
     FlowNode,
 )
-from sagalang.text import Span
 
 
 class Way(NamedTuple):
@@ -64,11 +63,10 @@ class Parts:
         pivot: bool = False,
         path: str | None = None,
         doc: str = "",
-        span: Span | None = None,
     ) -> str:
         """A new node at the end of the ways; its id."""
         name = f"n{len(self.nodes)}"
-        self.nodes.append(FlowNode(name, kind, label, participant, pivot, path, doc, span))
+        self.nodes.append(FlowNode(name, kind, label, participant, pivot, path, doc))
         self._open[-1].nodes.append(name)
         self.join(ways, name)
         return name
@@ -78,12 +76,12 @@ class Parts:
             self._edges.setdefault((source, target, kind), {})[label] = None
 
     @contextmanager
-    def cluster(self, kind: ClusterKind, label: str, span: Span | None) -> Iterator[None]:
+    def cluster(self, kind: ClusterKind, label: str) -> Iterator[None]:
         """What is made meanwhile stands in a cluster; none is left if nothing is made."""
         inside = _Open()
         self._open.append(inside)
         yield
         self._open.pop()
         if inside.nodes or inside.inner:
-            found = Cluster(kind, label, tuple(inside.nodes), tuple(inside.inner), span)
+            found = Cluster(kind, label, tuple(inside.nodes), tuple(inside.inner))
             self._open[-1].inner.append(found)

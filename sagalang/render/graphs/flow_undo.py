@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from sagalang import graph as g
-from sagalang.graph.structure import blocks_of
+from sagalang.graph.structure import statements
 from sagalang.graph.undoing import NOTHING
 from sagalang.model import program as p
 from sagalang.render import words
 from sagalang.render.cast import Cast
+from sagalang.render.compensation import label
 from sagalang.render.graphs.flow_graph import EdgeKind, FlowKind
 from sagalang.render.graphs.flow_parts import Parts, Way
 
@@ -21,7 +22,8 @@ class Undoing:
         self._cast = cast
         self._parts = parts
         self._junctions: dict[frozenset[str], str] = {}
-        self._loops = _loops_of(graph.saga.body)
+        every = statements(graph.saga.body)
+        self._loops = {s.path: s for s in every if isinstance(s, p.For)}
         owed = [node for node in graph.nodes if node.undone_by is not None]
         self._nodes = {node.path: self._compensation(node, steps) for node in owed}
         self._order = graph.compensations
@@ -74,20 +76,18 @@ class Undoing:
         if isinstance(step, p.ChildStep):
             to = self._cast.saga(step.saga)
             label = (f"saga {step.saga}", "compensate", *pace)
-            return self._parts.node(kind, way, label, to, path=step.path, span=step.span)
+            return self._parts.node(kind, way, label, to, path=step.path)
         assert isinstance(step, p.Step)
         assert isinstance(step.compensation, p.Compensation)
         call = step.compensation.call
         operation = self._graph.program.operation(call)
         to = self._cast.service(call.service)
         label = (call.label, f"({words.arguments(operation.params, call.args, step)})", *pace)
-        return self._parts.node(
-            kind, way, label, to, path=step.path, doc=operation.doc, span=call.span
-        )
+        return self._parts.node(kind, way, label, to, path=step.path, doc=operation.doc)
 
     def _pace(self, loops: tuple[str, ...]) -> tuple[str, ...]:
         """How often, for a step that stands in loops."""
-        return tuple(_each(self._loops[path]) for path in loops)
+        return tuple(words.each_begun(self._loops[path]) for path in loops)
 
 
 def in_words(plan: g.Undo) -> tuple[str, ...]:
@@ -100,18 +100,14 @@ def in_words(plan: g.Undo) -> tuple[str, ...]:
 
 def _in_one_line(plan: g.Undo) -> str:
     match plan:
-        case g.UndoCall(step=p.ChildStep(saga=name)):
-            return f"saga {name}"
         case g.UndoCall(step=step):
-            assert isinstance(step, p.Step)
-            assert isinstance(step.compensation, p.Compensation)
-            return step.compensation.call.label
+            return label(step)
         case g.UndoSequence(items=items):
             return ", then ".join(map(_in_one_line, items))
         case g.UndoTogether(items=items):
             return " beside ".join(map(_in_one_line, items))
         case g.UndoEach(loop=loop, body=body):
-            return f"{_each(loop)}: {_in_one_line(body)}"
+            return f"{words.each_begun(loop)}: {_in_one_line(body)}"
         case g.UndoCase(arms=arms):
             return " or ".join(_in_one_line(arm) for arm in arms if arm != NOTHING)
 
@@ -127,18 +123,3 @@ def _first(plan: g.Undo) -> frozenset[str]:
             return frozenset(path for item in items for path in _first(item))
         case g.UndoEach(body=body):
             return _first(body)
-
-
-def _each(loop: p.For) -> str:
-    pace = "last first" if loop.at_once == 1 else f"{loop.at_once} at once"
-    return f"each {loop.variable} begun, {pace}"
-
-
-def _loops_of(block: p.Block) -> dict[str, p.For]:
-    found: dict[str, p.For] = {}
-    for statement in block.statements:
-        if isinstance(statement, p.For):
-            found[statement.path] = statement
-        for inner in blocks_of(statement):
-            found |= _loops_of(inner)
-    return found

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeVar
 
-from sagalang.graph.structure import blocks_of
+from sagalang.graph.structure import bodies, statements
 from sagalang.model import program as p
-from sagalang.text import Span
 
 
 class Place(Enum):
@@ -43,7 +42,6 @@ class MapNode:
     file: str
     operations: tuple[str, ...] = ()
     doc: str = ""
-    span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +72,12 @@ def service_map(programs: Iterable[p.Program]) -> ServiceMap:
     for program in programs:
         for saga in program.sagas.values():
             sagas.setdefault(_key(Place.SAGA, saga), (program, saga))
-    found = {key: MapNode(*key, (), saga.doc, saga.span) for key, (_, saga) in sagas.items()}
+    found = {key: MapNode(*key, doc=saga.doc) for key, (_, saga) in sagas.items()}
     called: dict[_Key, dict[str, None]] = {}
     uses: dict[tuple[_Key, _Key, Use, str], None] = {}
     for key, (program, saga) in sagas.items():
         for use, target, declared, operation in _uses(program, saga):
-            found.setdefault(target, MapNode(*target, (), declared.doc, declared.span))
+            found.setdefault(target, MapNode(*target, doc=declared.doc))
             if operation:
                 called.setdefault(target, {})[operation] = None
             uses[key, target, use, operation] = None
@@ -87,7 +85,7 @@ def service_map(programs: Iterable[p.Program]) -> ServiceMap:
     nodes = sorted(found, key=lambda key: order.index(key[0]))
     index = {key: at for at, key in enumerate(nodes)}
     return ServiceMap(
-        tuple(_with_operations(found[key], called.get(key, {})) for key in nodes),
+        tuple(replace(found[key], operations=tuple(called.get(key, ()))) for key in nodes),
         tuple(
             MapEdge(index[source], index[target], use, operation)
             for source, target, use, operation in uses
@@ -104,19 +102,12 @@ def shown_names(map_: ServiceMap) -> tuple[str, ...]:
     )
 
 
-def _with_operations(node: MapNode, operations: Iterable[str]) -> MapNode:
-    return MapNode(node.place, node.name, node.file, tuple(operations), node.doc, node.span)
-
-
 _Used = tuple[Use, _Key, p.Saga | p.Service | p.Record, str]
 
 
 def _uses(program: p.Program, saga: p.Saga) -> Iterator[_Used]:
-    blocks = [saga.body]
-    if saga.when_compensated is not None:
-        blocks.append(saga.when_compensated.body)
-    for block in blocks:
-        for statement in _statements(block):
+    for block in bodies(saga):
+        for statement in statements(block):
             match statement:
                 case p.Step(call=call, compensation=compensation):
                     yield from _calls(program, call, Use.STEP)
@@ -142,13 +133,6 @@ def _calls(program: p.Program, call: p.Call, use: Use) -> Iterator[_Used]:
     if probe is not None and use is not Use.POLL:
         asked = program.services[probe.service]
         yield Use.PROBE, _key(Place.SERVICE, asked), asked, probe.operation
-
-
-def _statements(block: p.Block) -> Iterator[p.Statement]:
-    for statement in block.statements:
-        yield statement
-        for inner in blocks_of(statement):
-            yield from _statements(inner)
 
 
 def _key(place: Place, declared: _Declared) -> _Key:

@@ -1,4 +1,4 @@
-"""Service maps as DOT text and as Mermaid flowcharts. Pure: the same map gives the same text."""
+"""Service maps as DOT text. Pure: the same map gives the same text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Final
 
 from sagalang.render.graphs.dot_text import FONT, Colours, colours, html, lines, tooltip
 from sagalang.render.graphs.service_map import MapNode, Place, ServiceMap, Use, shown_names
-from sagalang.render.mermaid import escape as mermaid_escape
 
 _LEGEND: Final = (
     "solid: a step, a child saga or an event; dashed: a compensation; dotted: a probe or a poll"
@@ -19,11 +18,10 @@ _STYLES: Final = {
     Use.PROBE: "dotted",
     Use.POLL: "dotted",
 }
-_ARROWS: Final = {"solid": "-->", "dashed": "-.->", "dotted": "-.->"}
 _SMALL: Final = 10
 
 
-def emit_dot(map_: ServiceMap, *, direction: str = "LR", theme: str = "light") -> str:
+def emit(map_: ServiceMap, *, direction: str = "LR", theme: str = "light") -> str:
     """The map as DOT text. A service is a table of the operations that are called.
 
     Raises ValueError for a direction other than `TB` and `LR`, or an unknown theme.
@@ -93,29 +91,3 @@ def _service(node: MapNode, name: str, fill: tuple[str, str], look: Colours) -> 
         f'<<TABLE BORDER="0" CELLBORDER="1" CELLSPACING="0" CELLPADDING="5" COLOR="{border}">'
         f'<TR><TD BGCOLOR="{paint}">{lines(name, bold=True)}</TD></TR>{rows}</TABLE>>'
     )
-
-
-def emit_mermaid(map_: ServiceMap) -> str:
-    """The map as a Mermaid flowchart, for pull requests and wikis. A service is a subgraph."""
-    text = ["flowchart LR"]
-    for at, (node, name) in enumerate(zip(map_.nodes, shown_names(map_), strict=True)):
-        label = f'"{mermaid_escape(name)}"'
-        match node.place:
-            case Place.SAGA:
-                text.append(f"  n{at}({label})")
-            case Place.EVENT:
-                text.append(f"  n{at}{{{{{label}}}}}")
-            case Place.SERVICE:
-                text.append(f"  subgraph n{at}[{label}]")
-                for place, operation in enumerate(node.operations):
-                    text.append(f'    n{at}o{place}["{mermaid_escape(operation)}"]')
-                text.append("  end")
-    for edge in map_.edges:
-        target = map_.nodes[edge.target]
-        row = f"o{target.operations.index(edge.operation)}" if edge.operation else ""
-        said = "" if edge.use in (Use.STEP, Use.WAIT) else f"|{edge.use.value}|"
-        source, end = f"n{edge.source}", f"n{edge.target}{row}"
-        if edge.use is Use.WAIT:
-            source, end = end, source
-        text.append(f"  {source} {_ARROWS[_STYLES[edge.use]]}{said} {end}")
-    return "\n".join(text) + "\n"

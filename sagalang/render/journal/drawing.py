@@ -174,7 +174,7 @@ class _Drawing:
             case _:
                 yield from self._saga(entry)
 
-    # --- Calls ---
+    # --- Calls -----------------------------------------------------------------------------------
 
     def _sent(self, index: int, entry: j.AttemptStarted | j.ProbeStarted) -> Drawn:
         self._flying[index] = entry
@@ -276,7 +276,7 @@ class _Drawing:
             case _:
                 pass
 
-    # --- Everything else ---
+    # --- Everything else -------------------------------------------------------------------------
 
     def _child(self, entry: j.ChildStarted | j.ChildFinished) -> Iterator[Drawn]:
         parent, child = self.entrants.saga(entry.saga_id), self.entrants.saga(entry.child_id)
@@ -374,7 +374,7 @@ class _Drawing:
             case _:
                 pass
 
-    # --- Words ---
+    # --- Words -----------------------------------------------------------------------------------
 
     def _timed(self, at: p.Ms, text: str) -> str:
         since = told.offset(at - self._start)

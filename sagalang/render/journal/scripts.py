@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sagalang.graph.structure import blocks_of
+from sagalang.graph.structure import bodies, statements
 from sagalang.model import program as p
 from sagalang.text import Span
 
@@ -22,28 +22,11 @@ class Script:
 
 
 def script(saga: p.Saga) -> Script:
-    pivots: set[str] = set()
-    waits: dict[str, str] = {}
-    looped: set[str] = set()
-    spans: dict[str, Span] = {}
-
-    def visit(block: p.Block, in_loop: bool) -> None:
-        for statement in block.statements:
-            path: str | None = getattr(statement, "path", None)
-            if path is not None:
-                spans[path] = statement.span
-            match statement:
-                case p.Step(pivot=True, path=path) | p.ChildStep(pivot=True, path=path):
-                    pivots.add(path)
-                case p.Wait(path=path, event=event):
-                    waits[path] = event
-                    if in_loop:
-                        looped.add(path)
-                case _:
-                    for inner in blocks_of(statement):
-                        visit(inner, in_loop or isinstance(statement, p.For))
-
-    visit(saga.body, False)
-    if saga.when_compensated is not None:
-        visit(saga.when_compensated.body, False)
-    return Script(frozenset(pivots), waits, frozenset(looped), spans)
+    every = [statement for body in bodies(saga) for statement in statements(body)]
+    loops = [statement.body for statement in every if isinstance(statement, p.For)]
+    return Script(
+        frozenset(s.path for s in every if isinstance(s, p.Step | p.ChildStep) and s.pivot),
+        {s.path: s.event for s in every if isinstance(s, p.Wait)},
+        frozenset(s.path for loop in loops for s in statements(loop) if isinstance(s, p.Wait)),
+        {s.path: s.span for s in every if hasattr(s, "path")},
+    )

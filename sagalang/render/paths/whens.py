@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sagalang.diagnostics.suggest import hint
-from sagalang.graph.structure import blocks_of
+from sagalang.graph.structure import bodies, statements
 from sagalang.model import program as p
 from sagalang.model.errors import CANCELLED, DEADLINE_EXCEEDED
 
@@ -89,18 +89,9 @@ When = CallFault | NotInTime | Stopped | Aborted
 # --- What a saga consists of ---------------------------------------------------------------------
 
 
-def statements(block: p.Block) -> Iterator[p.Statement]:
-    """All statements of a block, at any depth, in text order."""
-    for statement in block.statements:
-        yield statement
-        for inner in blocks_of(statement):
-            yield from statements(inner)
-
-
-def whole(saga: p.Saga) -> Iterator[p.Statement]:
-    yield from statements(saga.body)
-    if saga.when_compensated is not None:
-        yield from statements(saga.when_compensated.body)
+def _whole(saga: p.Saga) -> Iterator[p.Statement]:
+    for body in bodies(saga):
+        yield from statements(body)
 
 
 def labels(program: p.Program, saga: p.Saga) -> dict[str, None]:
@@ -113,7 +104,7 @@ def labels(program: p.Program, saga: p.Saga) -> dict[str, None]:
         if probe is not None:
             found[probe.label] = None
 
-    for statement in whole(saga):
+    for statement in _whole(saga):
         match statement:
             case p.Step(call=call, compensation=compensation):
                 called(call)
@@ -192,7 +183,7 @@ def _fault(
     if isinstance(target, Problem):
         return target
     error = named.get("error")
-    wrong = _impossible(program, saga, target, kind, error)
+    wrong = _impossible(program, target, kind, error)
     if wrong is not None:
         return wrong
     times = _times(named["times"])
@@ -232,7 +223,7 @@ def _duration(text: str) -> p.Ms:
 def _target(program: p.Program, saga: p.Saga, subject: str) -> Target | Problem:
     undo = subject.startswith("undo of ")
     name = subject.removeprefix("undo of ").removeprefix("saga ")
-    steps = {s.path: s for s in whole(saga) if isinstance(s, p.Step | p.ChildStep | p.Poll)}
+    steps = {s.path: s for s in _whole(saga) if isinstance(s, p.Step | p.ChildStep | p.Poll)}
     if name.endswith("#1"):  # the first one without a name of its own
         return _step_target(steps, saga, name.removesuffix("#1"), undo)
     if undo or ("." not in name and "#" not in name) or (name in steps and "#" in name):
@@ -276,9 +267,7 @@ def _step_target(
     return Target(label, step.path, undo)
 
 
-def _impossible(
-    program: p.Program, saga: p.Saga, target: Target, kind: str, error: str | None
-) -> Problem | None:
+def _impossible(program: p.Program, target: Target, kind: str, error: str | None) -> Problem | None:
     """Why the contract knows no such fault, if so."""
     if target.operation.startswith("saga "):
         child = program.sagas[target.operation.removeprefix("saga ")]
@@ -303,7 +292,7 @@ def _impossible(
 
 def _not_in_time(saga: p.Saga, text: str, name: str) -> When | Problem:
     known: dict[str, str] = {}
-    for statement in whole(saga):
+    for statement in _whole(saga):
         if isinstance(statement, p.Wait | p.Poll):
             known.setdefault(statement.path, statement.path)
             known.setdefault(statement.name, statement.path)

@@ -1,6 +1,5 @@
 """Sequence diagrams as SVG, our own: from the model to places, from places to shapes, to XML."""
 
 from sagalang.render.svg.document import emit
-from sagalang.render.svg.themes import THEMES
 
-__all__ = ["THEMES", "emit"]
+__all__ = ["emit"]

@@ -19,10 +19,9 @@ from sagalang.render.diagram import (
 )
 from sagalang.render.svg.picture import picture
 from sagalang.render.svg.shapes import Box, Dot, Group, Mark, Path, Text
-from sagalang.render.svg.themes import THEMES, root_class, style_sheet
+from sagalang.render.svg.themes import root_class, style_sheet
+from sagalang.render.themes import THEMES
 from sagalang.text import Span
-
-__all__ = ["THEMES", "emit"]
 
 LineOf = Callable[[Span], int | None]
 

@@ -26,6 +26,7 @@ from sagalang.render.diagram import (
     ParticipantKind,
     Phase,
     SequenceDiagram,
+    depth,
     printable,
 )
 from sagalang.render.svg.icons import room
@@ -118,7 +119,7 @@ class Layout:
 def layout(diagram: SequenceDiagram) -> Layout:
     names = tuple(wrap(printable(p.name), _NAME, FONTS[Type.NAME]) for p in diagram.participants)
     boxes = [box_width(who, lines) for who, lines in zip(diagram.participants, names, strict=True)]
-    left = -max(boxes[0] / 2, NEST * _depth(diagram.items) + _TABS)
+    left = -max(boxes[0] / 2, NEST * depth(diagram.items) + _TABS)
     wanted = [0.0] * len(boxes)
     for gap, needed in _wants(diagram.items, left, 0):
         if gap < len(wanted):
@@ -148,17 +149,6 @@ def box_width(who: Participant, lines: Lines) -> float:
 def box_height(who: Participant, lines: Lines) -> float:
     text = LEADING[Type.NAME] * len(lines)
     return text + FIGURE[1] if who.kind is ParticipantKind.ACTOR else text + 2 * BOX[1]
-
-
-def _depth(items: tuple[Item, ...]) -> int:
-    deepest = 0
-    for item in items:
-        match item:
-            case Phase(items=inner):
-                deepest = max(deepest, 1 + _depth(inner))
-            case Fragment(arms=arms):
-                deepest = max(deepest, *(1 + _depth(arm.items) for arm in arms))
-    return deepest
 
 
 # --- Texts ---------------------------------------------------------------------------------------

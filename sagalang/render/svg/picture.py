@@ -157,7 +157,7 @@ class _Drawing:
             top += sized.height
         return top
 
-    # --- Messages ---
+    # --- Messages --------------------------------------------------------------------------------
 
     def _message(self, message: Message, sized: Sized, bounds: _Bounds) -> Group:
         look = MESSAGES[message.kind]
@@ -169,7 +169,7 @@ class _Drawing:
         y = bounds.top + LEADING[Type.LABEL] * len(sized.lines[0]) + to_arrow(message)
         return Group(look, (*marks, *arrow(message, self._columns.at, y)), message)
 
-    # --- Notes ---
+    # --- Notes -----------------------------------------------------------------------------------
 
     def _box(self, note: Note, sized: Sized, bounds: _Bounds) -> Group:
         look, type_ = note_look(note), note_type(note.kind)
@@ -229,7 +229,7 @@ class _Drawing:
         rest = [line for each in sized.lines[1:] for line in each]
         yield from _texts(rest, ASIDE if more is Type.SMALL else x + room(look), y, more)
 
-    # --- Frames ---
+    # --- Frames ----------------------------------------------------------------------------------
 
     def _phase(self, phase: Phase, sized: Sized, bounds: _Bounds) -> None:
         x, y = self._columns.side(bounds.depth), bounds.top

@@ -13,8 +13,6 @@ from typing import Final
 
 from sagalang.render.svg.shapes import FONTS, Look
 
-THEMES: Final = ("light", "dark", "auto")
-"""`auto` follows the reader's system."""
 FAMILY: Final = "Arimo"
 """The font of a PNG; a browser takes it or one with its metrics."""
 _FAMILIES: Final = f'{FAMILY},Helvetica,Arial,"Liberation Sans",sans-serif'

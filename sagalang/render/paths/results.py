@@ -38,7 +38,7 @@ End = Raised | Returned | Stuck | None
 
 
 @dataclass(frozen=True, slots=True)
-class Came:
+class Result:
     """What a piece of a saga came to; `undo` is what it owes."""
 
     items: tuple[Item, ...] = ()

@@ -3,7 +3,8 @@
 A walk over the statements, without values. Of an `if` the arm is taken in which something is to go
 wrong; else the arms that go well are drawn beside each other. A loop is drawn once, for the
 iteration that something happens in. What a single call comes to is up to the call machine
-(`trial`); what is undone, and in which order, follows the rules of `graph.undoing`.
+(`call_history`), what a step or a wait comes to stands in `simple_statements`; what is undone, and
+in which order, follows the rules of `graph.undoing`.
 """
 
 from __future__ import annotations
@@ -16,9 +17,7 @@ from sagalang.graph.undoing import NOTHING, in_sequence, undo_of
 from sagalang.model import program as p
 from sagalang.model.errors import CANCELLED
 from sagalang.render import words
-from sagalang.render.cast import Cast
 from sagalang.render.compensation import Open, Undone, label, perform
-from sagalang.render.details import Details
 from sagalang.render.diagram import (
     Arm,
     Fragment,
@@ -28,33 +27,32 @@ from sagalang.render.diagram import (
     NoteKind,
     Phase,
 )
-from sagalang.render.paths.calling import Calling
-from sagalang.render.paths.ends import Came, End, Ending, Raised, Returned, Stuck, task
-from sagalang.render.paths.leaves import Leaves, Place
-from sagalang.render.paths.luck import aborts
-from sagalang.render.paths.taking_back import take_back
+from sagalang.render.paths.caller import Caller
+from sagalang.render.paths.compensating import compensate
+from sagalang.render.paths.results import End, Ending, Raised, Result, Returned, Stuck, task
+from sagalang.render.paths.simple_statements import Place, SimpleStatements
 from sagalang.render.strokes import (
     COMPLETED,
     Strokes,
     aside,
     compensated,
-    for_label,
 )
 
 
 @dataclass(slots=True)
-class Course:
-    """Follows one path."""
+class Walk:
+    """Follows one path through one saga. `_children`: the walks through its child sagas, by step.
+    `_owed`: what undoes the saga once it is completed."""
 
     graph: g.SagaGraph
-    calling: Calling
-    _leaves: Leaves = field(init=False)
+    caller: Caller
+    _simple: SimpleStatements = field(init=False)
     _undone: list[g.Undo] = field(default_factory=list)
-    _children: dict[str, Course] = field(default_factory=dict)
-    _undo: g.Undo = NOTHING
+    _children: dict[str, Walk] = field(default_factory=dict)
+    _owed: g.Undo = NOTHING
 
     def __post_init__(self) -> None:
-        self._leaves = Leaves(self.graph, self.calling, self._run_child)
+        self._simple = SimpleStatements(self.graph, self.caller, self._run_child)
 
     @property
     def _program(self) -> p.Program:
@@ -64,23 +62,23 @@ class Course:
 
     def run(self) -> Ending:
         """From the start to the end."""
-        came = self._block(self.graph.saga.body, Place())
-        self._undo = came.undo
-        match came.end:
+        result = self._block(self.graph.saga.body, Place())
+        self._owed = result.undo
+        match result.end:
             case Raised(error=error):
-                return self._back(error, came.items, came.undo)
+                return self._back(error, result.items, result.undo)
             case Stuck(open=found, held=held):
-                return self._stuck(came.items, found, held)
+                return self._stuck(result.items, found, held)
             case _:
-                closing = () if isinstance(came.end, Returned) else (COMPLETED,)
-                return Ending("completed", (*came.items, *closing), None, tuple(self._undone))
+                closing = () if isinstance(result.end, Returned) else (COMPLETED,)
+                return Ending("completed", (*result.items, *closing), None, tuple(self._undone))
 
     def undo_completed(self, error: str) -> Ending:
         """What it did is undone, because its parent saga asks for it."""
-        return self._back(error, (), self._undo)
+        return self._back(error, (), self._owed)
 
     def _back(self, error: str, items: tuple[Item, ...], plan: g.Undo) -> Ending:
-        phase, undone = self._take_back(plan)
+        phase, undone = self._undo_plan(plan)
         items += phase
         if undone.stuck:
             return self._stuck(items, undone.stuck, undone.held, error)
@@ -107,7 +105,7 @@ class Course:
         kind = "escalated" if told else "endless"
         return Ending(kind, (*items, note), error, tuple(self._undone), found, held)
 
-    def _take_back(self, plan: g.Undo) -> tuple[tuple[Item, ...], Undone]:
+    def _undo_plan(self, plan: g.Undo) -> tuple[tuple[Item, ...], Undone]:
         """A plan as a phase of its own."""
         if plan == NOTHING:
             return (), Undone()
@@ -117,26 +115,26 @@ class Course:
 
     # --- Statements ------------------------------------------------------------------------------
 
-    def _block(self, block: p.Block, place: Place) -> Came:
+    def _block(self, block: p.Block, place: Place) -> Result:
         items: list[Item] = []
         undo: g.Undo = NOTHING
         for statement in block.statements:
-            came = self._statement(statement, place)
-            items += came.items
-            undo = in_sequence((came.undo, undo))
-            if came.end is not None:
-                return Came(tuple(items), undo, came.end)
-        return Came(tuple(items), undo)
+            result = self._statement(statement, place)
+            items += result.items
+            undo = in_sequence((result.undo, undo))
+            if result.end is not None:
+                return Result(tuple(items), undo, result.end)
+        return Result(tuple(items), undo)
 
-    def _statement(self, statement: p.Statement, place: Place) -> Came:
-        leaves = self._leaves
+    def _statement(self, statement: p.Statement, place: Place) -> Result:
+        simple = self._simple
         match statement:
             case p.Step():
-                return leaves.after(statement, leaves.step(statement, place), place)
+                return simple.after(statement, simple.step(statement, place), place)
             case p.ChildStep():
-                return leaves.after(statement, leaves.child(statement, place), place)
+                return simple.after(statement, simple.child(statement, place), place)
             case p.Wait() | p.Poll():
-                return leaves.awaited(statement, place)
+                return simple.awaited(statement, place)
             case p.Parallel():
                 return self._parallel(statement, place)
             case p.For():
@@ -146,26 +144,24 @@ class Course:
             case p.Attempt():
                 return self._attempt(statement, place)
             case p.Abort():
-                self.calling.luck.aborts(statement)
+                self.caller.faults.reached(statement)
                 note = aside(f"abort {statement.error}", statement.span)
-                return Came((note,), end=leaves.raised(statement.error, place))
+                return Result((note,), end=simple.raised(statement.error, place))
             case p.Return():
-                return Came((COMPLETED,), end=Returned())
+                return Result((COMPLETED,), end=Returned())
             case p.Sleep():
-                return Came((self.calling.strokes.sleep(statement),))
+                return Result((self.caller.strokes.sleep(statement),))
             case p.Let():
-                return Came()
+                return Result()
 
     def _run_child(self, step: p.ChildStep) -> Ending:
         return self._inside(step).run()
 
-    def _inside(self, step: p.ChildStep) -> Course:
-        """The course of a child saga; only what it comes to is drawn."""
+    def _inside(self, step: p.ChildStep) -> Walk:
+        """The walk through a child saga; only what it comes to is drawn."""
+        mine = self.caller
         graph = g.lower(self._program, step.saga)
-        strokes = Strokes(graph, Cast(graph), self.calling.shown, Details(self._program))
-        mine = self.calling
-        calling = Calling(self._program, strokes, mine.luck, mine.shown, mine.now)
-        child = Course(graph, calling)
+        child = Walk(graph, Caller(Strokes(graph, mine.strokes.shown), mine.faults, mine.now))
         self._children[step.path] = child
         return child
 
@@ -174,13 +170,13 @@ class Course:
     def _compensate(self, one: g.UndoCall) -> Undone:
         if isinstance(one.step, p.ChildStep):
             return self._compensate_child(one.step)
-        return take_back(self.calling, one.step)
+        return compensate(self.caller, one.step)
 
     def _compensate_child(self, step: p.ChildStep) -> Undone:
-        sent = self.calling.strokes.compensation(step)
+        sent = self.caller.strokes.compensation(step)
         child = self._children.get(step.path)
         if child is None:
-            if not self.calling.luck.concerns_calls(self._program.sagas[step.saga]):
+            if not self.caller.faults.concerns_calls(self._program.sagas[step.saga]):
                 return Undone((sent,))
             child = self._inside(step)
             child.run()
@@ -192,93 +188,110 @@ class Course:
 
     # --- Compound statements ---------------------------------------------------------------------
 
-    def _parallel(self, part: p.Parallel, place: Place) -> Came:
-        began = self.calling.now
+    def _parallel(self, part: p.Parallel, place: Place) -> Result:
+        began = self.caller.now
         found, ends = [], [began]
         for branch in part.branches:
-            self.calling.now = began
+            self.caller.now = began
             found.append(self._block(branch, place))
-            ends.append(self.calling.now)
-        raised = [came.end for came in found if isinstance(came.end, Raised)]
+            ends.append(self.caller.now)
+        raised = [result.end for result in found if isinstance(result.end, Raised)]
         first = min(raised, key=lambda end: end.at) if raised else None
-        self.calling.now = first.at if first is not None else max(ends)
+        self.caller.now = first.at if first is not None else max(ends)
         arms = tuple(
-            Arm(
-                "as far as begun" if first is not None and came.end is not first else "", came.items
-            )
-            for came in found
+            Arm("as far as begun" if first is not None and one.end is not first else "", one.items)
+            for one in found
         )
         fragment = Fragment(FragmentKind.PAR, arms, part.span)
-        owed = [came.undo for came in found if came.undo != NOTHING]
+        owed = [result.undo for result in found if result.undo != NOTHING]
         undo: g.Undo = NOTHING
         if len(owed) == 1:
             undo = owed[0]
         elif owed:
             undo = g.UndoTogether(tuple(owed), partly=first is not None)
-        stuck = [came.end for came in found if isinstance(came.end, Stuck)]
+        stuck = [result.end for result in found if isinstance(result.end, Stuck)]
         end: End = first
         if stuck and first is None:
             end = Stuck(
                 tuple(one for part in stuck for one in part.open),
                 tuple(one for part in stuck for one in part.held),
             )
-        return Came((fragment,), undo, end)
+        return Result((fragment,), undo, end)
 
-    def _for(self, loop: p.For, place: Place) -> Came:
-        before = len(self.calling.luck.struck)
-        came = self._block(loop.body, place)
-        one = came.end is not None or len(self.calling.luck.struck) > before
-        text = f"{for_label(loop)}: one of them" if one else for_label(loop)
-        fragment = Fragment(FragmentKind.LOOP, (Arm(text, came.items),), loop.span)
+    def _for(self, loop: p.For, place: Place) -> Result:
+        before = len(self.caller.faults.struck)
+        result = self._block(loop.body, place)
+        one = result.end is not None or len(self.caller.faults.struck) > before
+        text = f"{words.loop(loop)}: one of them" if one else words.loop(loop)
+        fragment = Fragment(FragmentKind.LOOP, (Arm(text, result.items),), loop.span)
         each = undo_of(loop.body)
         undo = g.UndoEach(loop, each) if each != NOTHING else NOTHING
-        return Came((fragment,), undo, came.end)
+        return Result((fragment,), undo, result.end)
 
-    def _if(self, branch: p.If, place: Place) -> Came:
+    def _if(self, branch: p.If, place: Place) -> Result:
         test = words.condition(branch.condition)
         arms = ((test, branch.then), (f"not ({test})", branch.otherwise))
-        wanted = [arm for arm in arms if self.calling.luck.concerns(arm[1])]
+        wanted = [arm for arm in arms if self.caller.faults.concerns(arm[1])]
         if not wanted and any(has_pivot(block) for _, block in arms):
-            wanted = [arm for arm in arms if not aborts(arm[1])]
-        if not wanted and all(aborts(block) for _, block in arms):
+            wanted = [arm for arm in arms if not _ends_in_abort(arm[1])]
+        if not wanted and all(_ends_in_abort(block) for _, block in arms):
             wanted = [arms[0]]
         if wanted:
             text, block = wanted[0]
-            came = self._block(block, place)
-            if not came.items:
-                return came
-            fragment = Fragment(FragmentKind.OPT, (Arm(text, came.items),), branch.span)
-            return replace(came, items=(fragment,))
-        well = [(text, block) for text, block in arms if not aborts(block)]
+            result = self._block(block, place)
+            if not result.items:
+                return result
+            fragment = Fragment(FragmentKind.OPT, (Arm(text, result.items),), branch.span)
+            return replace(result, items=(fragment,))
+        well = [(text, block) for text, block in arms if not _ends_in_abort(block)]
         walked = [(text, block, self._block(block, place)) for text, block in well]
-        drawn = tuple(Arm(text, came.items) for text, _, came in walked if came.items)
+        drawn = tuple(Arm(text, result.items) for text, _, result in walked if result.items)
         if len(drawn) == 2:
             drawn = (drawn[0], replace(drawn[1], label="otherwise"))
         kind = FragmentKind.ALT if len(drawn) > 1 else FragmentKind.OPT
         items = (Fragment(kind, drawn, branch.span),) if drawn else ()
-        goes = {id(block): came for _, block, came in walked if goes_on(block)}
+        goes = {id(block): result for _, block, result in walked if goes_on(block)}
         plans = tuple(
             goes[id(block)].undo if id(block) in goes else NOTHING for block in blocks_of(branch)
         )
         undo = g.UndoCase(branch, plans) if any(plan != NOTHING for plan in plans) else NOTHING
         end = None if goes else walked[0][2].end
-        return Came(items, undo, end)
+        return Result(items, undo, end)
 
-    def _attempt(self, attempt: p.Attempt, place: Place) -> Came:
-        came = self._block(attempt.body, replace(place, around=(attempt, *place.around)))
-        body = Arm("attempt", came.items)
-        error = came.end.error if isinstance(came.end, Raised) and not came.end.stop else None
+    def _attempt(self, attempt: p.Attempt, place: Place) -> Result:
+        result = self._block(attempt.body, replace(place, around=(attempt, *place.around)))
+        body = Arm("attempt", result.items)
+        error = result.end.error if isinstance(result.end, Raised) and not result.end.stop else None
         handler = next((h for h in attempt.handlers if error in h.errors), None)
         if handler is None:
             fragment = Fragment(FragmentKind.CRITICAL, (body,), attempt.span)
-            return replace(came, items=(fragment,))
-        phase, undone = self._take_back(came.undo)
+            return replace(result, items=(fragment,))
+        phase, undone = self._undo_plan(result.undo)
         label_ = error or ""
         if undone.stuck:
             arms = (body, Arm(label_, phase))
             fragment = Fragment(FragmentKind.CRITICAL, arms, attempt.span)
-            return Came((fragment,), NOTHING, Stuck(undone.stuck, undone.held))
+            return Result((fragment,), NOTHING, Stuck(undone.stuck, undone.held))
         after = self._block(handler.body, place)
         arms = (body, Arm(label_, (*phase, *after.items)))
         fragment = Fragment(FragmentKind.CRITICAL, arms, attempt.span)
-        return Came((fragment,), after.undo, after.end)
+        return Result((fragment,), after.undo, after.end)
+
+
+def _ends_in_abort(block: p.Block) -> bool:
+    """Whether the block, when all goes well, comes to an `abort`."""
+    for statement in block.statements:
+        match statement:
+            case p.Abort():
+                return True
+            case p.Return():
+                return False
+            case p.If():
+                if all(_ends_in_abort(arm) for arm in blocks_of(statement)):
+                    return True
+            case p.Parallel(branches=branches):
+                if any(_ends_in_abort(branch) for branch in branches):
+                    return True
+            case _:
+                pass
+    return False

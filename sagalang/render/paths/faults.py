@@ -1,12 +1,12 @@
-"""Which of the things that go wrong are still to come, while one path is followed."""
+"""What is said to go wrong on a path, and what of it is still to come while it is followed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sagalang.graph.structure import blocks_of
+from sagalang.graph.structure import statements
 from sagalang.model import program as p
-from sagalang.render.paths.trial import Strike
+from sagalang.render.paths.call_history import Strike
 from sagalang.render.paths.whens import (
     CRASHES,
     Aborted,
@@ -15,11 +15,10 @@ from sagalang.render.paths.whens import (
     Stopped,
     When,
     labels,
-    statements,
 )
 
 
-class Luck:
+class Faults:
     """Strikes in the order given; each fault as often as it says, anything else once."""
 
     def __init__(self, program: p.Program, whens: Sequence[When]) -> None:
@@ -30,6 +29,7 @@ class Luck:
 
     @property
     def missed(self) -> tuple[When, ...]:
+        """What never came to strike."""
         return tuple(w for at, w in enumerate(self._whens) if at not in self.struck)
 
     def _use(self, at: int) -> When:
@@ -84,6 +84,7 @@ class Luck:
         return None if fault is None else fault.error
 
     def runs_out(self, path: str, otherwise: p.Otherwise) -> bool:
+        """Whether the wait or poll at `path` ends without what it waits for."""
         for at, when in enumerate(self._whens):
             if self._left[at] == 0:
                 continue
@@ -95,13 +96,14 @@ class Luck:
         return False
 
     def stops(self, path: str) -> Stopped | None:
+        """The cancel or deadline that strikes at the statement at `path`."""
         for at, when in enumerate(self._whens):
             if isinstance(when, Stopped) and path in when.paths and self._left[at] != 0:
                 self._use(at)
                 return when
         return None
 
-    def aborts(self, abort: p.Abort) -> None:
+    def reached(self, abort: p.Abort) -> None:
         """The saga aborts here; whoever asked for it got it."""
         for at, when in enumerate(self._whens):
             if isinstance(when, Aborted) and when.at is abort and self._left[at] != 0:
@@ -152,22 +154,3 @@ class Luck:
             and when.target.operation in inside
             for at, when in enumerate(self._whens)
         )
-
-
-def aborts(block: p.Block) -> bool:
-    """Whether the block, when all goes well, ends in an `abort`."""
-    for statement in block.statements:
-        match statement:
-            case p.Abort():
-                return True
-            case p.Return():
-                return False
-            case p.If():
-                if all(aborts(arm) for arm in blocks_of(statement)):
-                    return True
-            case p.Parallel(branches=branches):
-                if any(aborts(branch) for branch in branches):
-                    return True
-            case _:
-                pass
-    return False

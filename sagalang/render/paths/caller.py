@@ -1,4 +1,6 @@
-"""The calls of one path: made under the faults that are still to come, and remembered."""
+"""Who makes the calls of one path: under the faults that are still to come, with a clock that
+jumps, and with a memory of what each service knows.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,9 @@ from sagalang.model import program as p
 from sagalang.render import words
 from sagalang.render.cast import ORCHESTRATOR
 from sagalang.render.diagram import Item, Message, MessageKind
-from sagalang.render.paths.attempts import Lines, late
-from sagalang.render.paths.luck import Luck
-from sagalang.render.paths.trial import Service, Trial, attempt_call
+from sagalang.render.paths.call_history import CallHistory, Service, simulate
+from sagalang.render.paths.exchange import Arrows, late
+from sagalang.render.paths.faults import Faults
 from sagalang.render.strokes import Strokes
 
 
@@ -28,15 +30,18 @@ class Memory:
 
 
 @dataclass(slots=True)
-class Calling:
-    """`now`: simulated time, as far as a picture knows it."""
+class Caller:
+    """One saga as a caller. `now`: simulated time, as far as a picture knows it. `memory`: of each
+    step that was begun, by its path."""
 
-    program: p.Program
     strokes: Strokes
-    luck: Luck
-    shown: words.Shown
+    faults: Faults
     now: p.Ms = 0
     memory: dict[str, Memory] = field(default_factory=dict)
+
+    @property
+    def program(self) -> p.Program:
+        return self.strokes.program
 
     def begun(self, step: p.Step) -> Memory:
         """A step is begun; its calls are remembered from now on."""
@@ -53,27 +58,28 @@ class Calling:
         *,
         undo: bool = False,
         known: calls.CallState | None = None,
-    ) -> Trial:
+    ) -> CallHistory:
         """What the machine does about the call; time passes."""
         probe = operation.probe
         asked = probe.label if probe is not None else ""
-        trial = attempt_call(
+        history = simulate(
             config,
             service,
-            self.luck.strike(operation.label, path, undo=undo),
-            self.luck.strike(asked, path, undo=undo, probe=True),
+            self.faults.strike(operation.label, path, undo=undo),
+            self.faults.strike(asked, path, undo=undo, probe=True),
             self.now,
             known,
         )
-        self.now = trial.ended
-        return trial
+        self.now = history.ended
+        return history
 
-    def lines(self, step: p.Step, operation: p.Operation) -> Lines:
+    def arrows(self, step: p.Step, operation: p.Operation) -> Arrows:
         sent, answered = self.strokes.call(step), self.strokes.reply(step)
         timeout = step.policy.timeout or p.DEFAULT_TIMEOUT
-        return Lines(sent, answered, self.question(operation, sent), timeout)
+        return Arrows(sent, answered, self.question(operation, sent), timeout)
 
     def question(self, operation: p.Operation, sent: Message) -> Message | None:
+        """What asks whether a call happened that nobody answered, if anything can."""
         probe = operation.probe
         if probe is None:
             return None
@@ -83,18 +89,17 @@ class Calling:
         return Message(ORCHESTRATOR, to, f"{text}: did it happen?", kind, sent.path, sent.span)
 
     def strays(self, step: p.Step, owed: g.Undo) -> tuple[Item, ...]:
-        """Copies that are still under way and that nothing will have to refuse."""
+        """A copy that is still under way and that nothing will have to refuse; one is drawn for
+        all."""
         memory = self.memory[step.path]
         if not memory.service.late or (memory.unknown and owed != NOTHING):
             return ()
         known = memory.service.stored or (
             memory.service.happened and memory.service.operation.promises.idempotent
         )
-        copies = len(memory.service.late)
         memory.service.late.clear()
         if memory.service.refused is not None and known:
             what = "is refused again, its key is known"
         else:
             what = "changes nothing, it is known" if known else "takes effect"
-        sent = self.strokes.call(step)
-        return tuple(late(sent, what) for _ in range(copies))[:1]
+        return (late(self.strokes.call(step), what),)

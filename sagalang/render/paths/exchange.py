@@ -15,29 +15,32 @@ from sagalang.machine.outcomes import NotSent, Ok, Rejected
 from sagalang.model import program as p
 from sagalang.render.cast import ORCHESTRATOR
 from sagalang.render.diagram import Fate, Item, Message, MessageKind, Note, NoteKind
-from sagalang.render.paths.trial import (
+from sagalang.render.paths.call_history import (
     Asked,
     Attempted,
+    CallHistory,
     Died,
     Forgotten,
     Happening,
     Landed,
     OutOfTime,
-    Trial,
     Waited,
 )
 from sagalang.render.paths.whens import CRASHES, TIMES_OUT
 from sagalang.render.strokes import aside
 
 _MANY = 20
+"""More rounds are not counted but `again and again`."""
 _LONGEST_ROUND = 5
+"""So many happenings (attempts, waits, questions) may come again and again in turns."""
 _FOR_LONG = 10**9
 _FOR_EVER = 2 * _FOR_LONG
+"""Counts of repeats that nobody counts: until a time is over, and without an end."""
 CRASH = "the orchestrator dies and goes on from its journal"
 
 
 @dataclass(frozen=True, slots=True)
-class Lines:
+class Arrows:
     """The arrows of one call: what is sent, what is answered, what is asked where nobody knows."""
 
     sent: Message
@@ -50,10 +53,10 @@ class Lines:
         return self.sent.kind is MessageKind.COMPENSATION
 
 
-def exchange(trial: Trial, lines: Lines) -> Iterator[Item]:
+def exchange(history: CallHistory, arrows: Arrows) -> Iterator[Item]:
     """Everything that happened, in order."""
-    groups = [_Group(one, sum(1 for _ in alike)) for one, alike in groupby(trial.happenings)]
-    if trial.outcome is None and groups:
+    groups = [_Group(one, sum(1 for _ in alike)) for one, alike in groupby(history.happenings)]
+    if history.outcome is None and groups:
         groups[-1] = _Group(groups[-1].one, _FOR_EVER)
     for at, group in enumerate(groups[1:], 1):
         if isinstance(group.one, Forgotten | OutOfTime):
@@ -62,11 +65,11 @@ def exchange(trial: Trial, lines: Lines) -> Iterator[Item]:
     while at < len(groups):
         size, turns = _round(groups[at:])
         for one, count in groups[at : at + size]:
-            yield from _happening(one, count, lines, again=sent)
+            yield from _happening(one, count, arrows, again=sent)
             sent = sent or (isinstance(one, Attempted) and one.fault != "is not sent")
         if turns > 1:
             times = "again and again" if turns > _MANY else f"{_times(turns - 1)} more"
-            yield aside(f"the same {times}", lines.sent.span)
+            yield aside(f"the same {times}", arrows.sent.span)
         at += size * turns
 
 
@@ -88,24 +91,24 @@ def _round(groups: list[_Group]) -> tuple[int, int]:
     return 1, 1
 
 
-def _happening(one: Happening, count: int, lines: Lines, *, again: bool) -> Iterator[Item]:
+def _happening(one: Happening, count: int, arrows: Arrows, *, again: bool) -> Iterator[Item]:
     match one:
         case Attempted():
-            yield from _attempt(one, lines, count, again=again)
+            yield from _attempt(one, arrows, count, again=again)
         case Asked():
-            yield from _asked(one, lines, count)
+            yield from _asked(one, arrows, count)
         case Waited(within=within):
-            yield waits(within, lines.sent)
+            yield waits(within, arrows.sent)
         case Died():
             yield Note((CRASH,), NoteKind.CRASH)
         case Forgotten(after=after):
             text = f"after {duration(after)} its key is forgotten: repeating could do it twice"
-            yield aside(text, lines.sent.span)
+            yield aside(text, arrows.sent.span)
         case OutOfTime():
-            yield aside("its time is over", lines.sent.span)
+            yield aside("its time is over", arrows.sent.span)
         case Landed(known=known):
             what = "changes nothing, it is known" if known else "takes effect"
-            yield late(lines.sent, what)
+            yield late(arrows.sent, what)
 
 
 def waits(within: p.Ms, sent: Message) -> Note:
@@ -121,12 +124,12 @@ def late(sent: Message, what: str) -> Message:
     )
 
 
-def _attempt(one: Attempted, lines: Lines, count: int, *, again: bool) -> Iterator[Item]:
-    sent = replace(lines.sent, text=f"{lines.sent.text} again") if again else lines.sent
-    answered = lines.answered
-    name = lines.sent.text.partition("(")[0]
+def _attempt(one: Attempted, arrows: Arrows, count: int, *, again: bool) -> Iterator[Item]:
+    sent = replace(arrows.sent, text=f"{arrows.sent.text} again") if again else arrows.sent
+    answered = arrows.answered
+    name = arrows.sent.text.partition("(")[0]
     lost = replace(answered, fate=Fate.LOST)
-    patience = f"no answer within {duration(lines.timeout)}"
+    patience = f"no answer within {duration(arrows.timeout)}"
     match one.fault:
         case "is not sent":
             more = f", {_times(count)}" if count > 1 else ""
@@ -148,7 +151,7 @@ def _attempt(one: Attempted, lines: Lines, count: int, *, again: bool) -> Iterat
     if one.fault in CRASHES:
         return
     match one.outcome:
-        case Ok() if lines.undoing:
+        case Ok() if arrows.undoing:
             pass
         case Ok():
             known = f"{answered.text} (its key is known)" if one.again else answered.text
@@ -180,8 +183,8 @@ def _times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
 
 
-def _asked(one: Asked, lines: Lines, count: int) -> Iterator[Item]:
-    asked = lines.asked
+def _asked(one: Asked, arrows: Arrows, count: int) -> Iterator[Item]:
+    asked = arrows.asked
     assert asked is not None, "only a call with a probe asks"
     yield asked
     reply = Message(asked.target, asked.source, "", MessageKind.REPLY, asked.path, asked.span)

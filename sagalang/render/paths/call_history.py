@@ -40,8 +40,7 @@ NEVER: Final = 10**15
 
 @dataclass(frozen=True, slots=True)
 class Attempted:
-    """`late`: this request landed before this attempt, so that it had happened already. `again`:
-    the service knew it already."""
+    """`again`: the service knew it already."""
 
     fault: str | None
     outcome: Outcome
@@ -89,9 +88,9 @@ Happening = Attempted | Asked | Waited | Died | Landed | Forgotten | OutOfTime
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """`outcome` is None where the call never ends: it is repeated for ever. `given_up`: the time
-    ran out on the way, by the saga's deadline."""
+class CallHistory:
+    """`outcome`: None where the call never ends, for it is repeated for ever. `unanswered`: when
+    its last attempt without an answer ended. `first` and `ended`: when it began and was over."""
 
     happenings: tuple[Happening, ...]
     outcome: Outcome | None
@@ -136,25 +135,25 @@ Strike = Callable[[bool], CallFault | None]
 """The fault that strikes the attempt that is due; the service knows the call already, or not."""
 
 
-def attempt_call(
+def simulate(
     config: calls.CallConfig,
     service: Service,
     strike: Strike,
     ask: Strike,
     now: p.Ms,
     known: calls.CallState | None = None,
-) -> Trial:
+) -> CallHistory:
     """The call from its intent on. `ask`: what strikes its probe. `known`: what is known of it,
     where it was made before."""
-    return _Trial(config, service, strike, ask, now).run(known)
+    return _Simulation(config, service, strike, ask, now).run(known)
 
 
-class _Trial:
+class _Simulation:
     def __init__(
         self, config: calls.CallConfig, service: Service, strike: Strike, ask: Strike, now: p.Ms
     ) -> None:
         self.config, self.service, self.strike, self.ask = config, service, strike, ask
-        self.now = now
+        self.began = self.now = now
         self.found: list[Happening] = []
         self.limit = _MANY
         retry = config.retry
@@ -166,16 +165,15 @@ class _Trial:
         self.always = False
         self.forgotten = not config.keyed or config.idempotent or config.is_query
 
-    def run(self, known: calls.CallState | None) -> Trial:
-        began = self.now
-        state = known or calls.start(began)
+    def run(self, known: calls.CallState | None) -> CallHistory:
+        state = known or calls.start(self.began)
         event: calls.CallEvent = calls.Begin()
         tried = 0
         while True:
             state, (command, *_) = calls.advance(self.config, state, event, self.now, _DRAW)
             match command:
                 case calls.Done(outcome=outcome, unanswered=unanswered):
-                    return self._done(outcome, unanswered, began)
+                    return self._history(outcome, unanswered)
                 case calls.Sleep(until=until, reason=reason):
                     self.now = until
                     if reason == "lands-within":
@@ -183,7 +181,7 @@ class _Trial:
                     event = calls.Woke()
                 case calls.Probe() | calls.Attempt() if tried > self.limit and self.always:
                     if not self._outlives_its_key(state):
-                        return self._given_up(state, began)
+                        return self._given_up(state)
                     tried = 0
                     state = replace(state, phase=calls.Phase.SLEEPING)
                     event = calls.Woke()
@@ -195,7 +193,7 @@ class _Trial:
                     outcome, died = self._attempted(timeout, ends)
                     if died:
                         self.found.append(Died())
-                        state = calls.recover(self.now, state.first_attempt or began)
+                        state = calls.recover(self.now, state.first_attempt or self.began)
                         event = calls.Begin()
                         continue
                     deadline = self.config.deadline
@@ -205,8 +203,8 @@ class _Trial:
                         )
                     event = calls.AttemptEnded(outcome)
 
-    def _done(self, outcome: Outcome, unanswered: p.Ms | None, began: p.Ms) -> Trial:
-        return Trial(tuple(self.found), outcome, unanswered, began, self.now)
+    def _history(self, outcome: Outcome | None, unanswered: p.Ms | None) -> CallHistory:
+        return CallHistory(tuple(self.found), outcome, unanswered, self.began, self.now)
 
     def _outlives_its_key(self, state: calls.CallState) -> bool:
         """Jumps to when the key of a call that never gets through is forgotten, if that is the
@@ -221,19 +219,21 @@ class _Trial:
         self.found.append(Forgotten(self.config.key_for))
         return True
 
-    def _given_up(self, state: calls.CallState, began: p.Ms) -> Trial:
-        ends = [at for at in (self.config.deadline, self._total(began)) if at is not None]
+    def _given_up(self, state: calls.CallState) -> CallHistory:
+        total = None if self.config.total is None else self.began + self.config.total
+        ends = [at for at in (self.config.deadline, total) if at is not None]
         if not ends:
-            return Trial(tuple(self.found), None, state.unanswered, began, self.now)
+            return self._history(None, state.unanswered)
         self.now = min(ends)
         self.found.append(OutOfTime())
         last = state.last
         if state.doubt and last is not None:
             last = Unknown(calls.failure(last) or Failure(TIMEOUT))
-        return self._done(last or NotSent(Failure(NOT_SENT)), state.unanswered, began)
+        return self._history(last or NotSent(Failure(NOT_SENT)), state.unanswered)
 
-    def _total(self, began: p.Ms) -> p.Ms | None:
-        return None if self.config.total is None else began + self.config.total
+    def _patience(self, timeout: p.Ms, ends: p.Ms | None) -> p.Ms:
+        """How long an answer is waited for, where the whole call ends at `ends`."""
+        return timeout if ends is None else max(0, min(timeout, ends - self.now))
 
     def _attempted(self, timeout: p.Ms, ends: p.Ms | None) -> tuple[Outcome, bool]:
         self.found += self.service.land(self.now)
@@ -243,7 +243,7 @@ class _Trial:
         kind = fault.kind if fault is not None else None
         outcome: Outcome
         took = 0
-        patience = timeout if ends is None else max(0, min(timeout, ends - self.now))
+        patience = self._patience(timeout, ends)
         match kind:
             case "rejects":
                 assert fault is not None
@@ -292,7 +292,7 @@ class _Trial:
         match kind:
             case "times out before effect" | "times out after effect" | "arrives late":
                 outcome = Unknown(Failure(TIMEOUT))
-                self.now += timeout if ends is None else max(0, min(timeout, ends - self.now))
+                self.now += self._patience(timeout, ends)
             case "unavailable":
                 outcome = Unknown(Failure(UNAVAILABLE))
             case "is not sent":
