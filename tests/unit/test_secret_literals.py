@@ -86,7 +86,10 @@ def test_a_literal_that_becomes_a_secret_by_way_of_a_name_is_covered_where_it_st
 
 
 def test_the_texts_of_headers_are_covered() -> None:
-    text = 'service S { http "http://x"\n  header "X-Key" "Bearer ONE"\n  query q() -> int GET "/" }\n'
+    text = (
+        'service S {\n  http "http://x"\n  header "X-Key" "Bearer ONE"\n'
+        '  query q() -> int GET "/"\n}\n'
+    )
     loaded = load_text(text)
     assert not loaded.has_errors, loaded.diagnostics
     assert "ONE" not in without_secrets(text, secret_literals(loaded.program))
