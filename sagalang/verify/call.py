@@ -242,7 +242,7 @@ class _Course:
             yield from self._interrupted(local)
         else:
             for unit in self._at_crash(local):
-                known = local.call.interrupted
+                known = INTERRUPTION in local.variant
                 state = calls.recover(0, 0, None) if self.rules.recovers else calls.start(0)
                 again = self._settled(_Local(state, None, unit, variant=local.variant))
                 if known:
@@ -349,8 +349,8 @@ def results(
     kind: Kind, unit: Unit, variant: str, rules: Rules, *, reduce_inert: bool
 ) -> tuple[Result, ...]:
     """All that the call may come to, each with the fewest faults; `variant` is what comes from
-    outside while it is under way: crashes (`c`) and interruptions (`i`), in order. A call may
-    end before it notices the last of them only if that is an interruption: it was in flight."""
+    outside before its end is on record: crashes (`c`) and interruptions (`i`), in order. A call
+    comes to something whatever comes, or the saga would wait for it for ever."""
     course = _Course(kind, rules, reduce_inert)
     found: dict[tuple[Outcome, bool, Unit], Result] = {}
     back: dict[_Local, tuple[_Local | None, Happening | None]] = {}
@@ -365,12 +365,16 @@ def results(
             continue
         back[local] = before, how
         if isinstance(local.command, calls.Done):
-            if local.variant == variant:
+            left = variant[len(local.variant) :]
+            if not left:
                 heard: Any = rules.believes(local.call, local.command.outcome)
                 key = (heard, local.command.unanswered is not None, local.unit)
                 if key not in found:
                     found[key] = Result(*key, cost, _story(back, local))
-            continue
+            # It goes on where the orchestrator dies before the end is on record: one that ends as
+            # soon as it begins leaves no other moment to die in.
+            if not left.startswith(CRASH):
+                continue
         for happening, more, after in course.next(local, variant):
             if after not in back:
                 number += 1
