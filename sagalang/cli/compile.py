@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import click
+
+if TYPE_CHECKING:
+    from sagalang.cli.compiled_files import Found
+    from sagalang.compile import Compiled
+    from sagalang.model.program import Program
 
 
 @click.command("compile")
@@ -18,23 +24,27 @@ import click
     default=Path(),
     help="The folder to write to; it is made if need be. Default: the current one.",
 )
-def command(file: str, folder: Path) -> None:
+@click.option("--tests", is_flag=True, help="Also write a pytest file: one test per scenario.")
+@click.option(
+    "--templates",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder of templates that replace parts of what is written; see docs/compile.md.",
+)
+@click.option("--check", "how", flag_value="check", help="Write nothing, list what is not current.")
+@click.option("--diff", "how", flag_value="diff", help="Write nothing, show what would change.")
+@click.option("--force", is_flag=True, help="Overwrite files that were edited by hand.")
+def command(
+    file: str, folder: Path, tests: bool, templates: Path | None, how: str | None, force: bool
+) -> None:
     """Write the Python that does what the sagas of a .saga file say.
 
-    Only what changed is written, and each file at once: nobody ever sees half of one. Exit status:
-    0 written, 1 the file has errors or cannot be compiled, 2 it cannot be read or written.
+    Only what changed is written, each file at once and all of them or none. A file that was edited
+    by hand is left alone. Exit status: 0 done, 1 the file has errors, a file is in the way, or
+    something would change (--check, --diff), 2 something cannot be read or written.
     """
-    from sagalang.cli.files import write_text
-    from sagalang.cli.terminal import (
-        GREEN,
-        coloured,
-        paint,
-        show_diagnostics,
-        summary,
-        usage_error,
-    )
-    from sagalang.compile import compile_program
-    from sagalang.diagnostics import diagnose
+    from sagalang.cli.compiled_files import compare
+    from sagalang.cli.terminal import show_diagnostics, summary, usage_error
+    from sagalang.compile import TemplateProblem, compile_program, source_name
     from sagalang.workspace import load
 
     loaded = load(file)
@@ -43,31 +53,91 @@ def command(file: str, folder: Path) -> None:
     if loaded.has_errors:
         click.echo(f"{summary(loaded.diagnostics)}; nothing was written", err=True)
         sys.exit(2 if any(d.name == "unreadable-file" for d in loaded.diagnostics) else 1)
-    compiled = compile_program(loaded.program)
+    try:
+        compiled = compile_program(loaded.program, tests=tests, templates=templates)
+    except TemplateProblem as problem:
+        usage_error(str(problem), problem.advice)
+        return
     if compiled.problems:
-        found = [
-            diagnose(
-                "not-compilable",
-                problem.span,
-                f"{problem.what} cannot be compiled yet",
-                help="`saga run` can run it",
-            )
-            for problem in compiled.problems
-        ]
-        show_diagnostics(found, loaded.sources, "full")
-        sys.exit(1)
-    told = coloured(sys.stdout)
-    for made in compiled.files:
-        path = folder / made.path
-        try:
-            changed = write_text(path, made.text)
-        except OSError as error:
-            usage_error(f"cannot write {path}: {error.strerror or error}")
-            return
-        word = paint(GREEN, "wrote", told) if changed else "unchanged"
-        click.echo(f"{word}  {path}")
-    main = folder / compiled.files[0].path
+        _refuse(loaded.program, compiled)
+    try:
+        found = compare(folder, compiled.files, source_name(loaded.program), tests=tests)
+    except OSError as error:
+        usage_error(f"cannot read {error.filename}: {error.strerror or error}")
+        return
+    if how is not None:
+        sys.exit(_tell(found, how))
+    if not force:
+        _stop_before_edits(found)
+    _write(found)
     if loaded.program.sagas:
         several = len(loaded.program.sagas) > 1
         saga = f"{next(iter(loaded.program.sagas))} " if several else ""
-        click.echo(f"next: python {main} {saga}input.json")
+        click.echo(f"next: python {folder / compiled.files[0].path} {saga}input.json")
+
+
+def _refuse(program: Program, compiled: Compiled) -> NoReturn:
+    from sagalang.cli.terminal import show_diagnostics
+    from sagalang.diagnostics import diagnose
+
+    found = [
+        diagnose(
+            "not-compilable",
+            problem.span,
+            f"{problem.what} cannot be compiled yet",
+            help="`saga run` can run it",
+        )
+        for problem in compiled.problems
+    ]
+    show_diagnostics(found, program.sources, "full")
+    sys.exit(1)
+
+
+def _tell(found: list[Found], how: str) -> int:
+    """What would change; the exit status."""
+    from sagalang.cli.compiled_files import difference
+
+    if how == "diff":
+        changes = [difference(one) for one in found]
+        click.echo("".join(changes), nl=False)
+        return int(any(changes))
+    stale = [one for one in found if one.state != "same"]
+    for one in stale:
+        why = f" ({one.in_the_way})" if one.in_the_way else ""
+        click.echo(f"{one.state}  {one.path}{why}")
+    if stale:
+        click.echo("`saga compile` with the same options writes what the source gives", err=True)
+    return int(bool(stale))
+
+
+def _stop_before_edits(found: list[Found]) -> None:
+    blocked = [one for one in found if one.in_the_way]
+    if not blocked:
+        return
+    for one in blocked:
+        click.echo(f"error: {one.path} {one.in_the_way}", err=True)
+    click.echo(
+        "  = help: --diff shows what would change, --force overwrites; to change what is written,"
+        " edit the .saga file or use --templates\nnothing was written",
+        err=True,
+    )
+    sys.exit(1)
+
+
+def _write(found: list[Found]) -> None:
+    from sagalang.cli.files import write_text
+    from sagalang.cli.terminal import GREEN, YELLOW, coloured, paint, usage_error
+
+    told = coloured(sys.stdout)
+    for one in found:
+        if one.wanted is None:
+            word = paint(YELLOW, one.state, told)
+            click.echo(f"{word}  {one.path} (delete it if nothing needs it)")
+            continue
+        try:
+            changed = one.state != "same" and write_text(one.path, one.wanted)
+        except OSError as error:
+            usage_error(f"cannot write {one.path}: {error.strerror or error}")
+            return
+        word = paint(GREEN, "wrote", told) if changed else "unchanged"
+        click.echo(f"{word}  {one.path}")

@@ -3,6 +3,20 @@
 Invariant: imports nothing above the model and the runtime; writes no file.
 """
 
-from sagalang.compile.generate import Compiled, GeneratedFile, NotCompilable, compile_program
+from sagalang.compile.generate import (
+    Compiled,
+    GeneratedFile,
+    NotCompilable,
+    compile_program,
+    source_name,
+)
+from sagalang.compile.templating import TemplateProblem
 
-__all__ = ["Compiled", "GeneratedFile", "NotCompilable", "compile_program"]
+__all__ = [
+    "Compiled",
+    "GeneratedFile",
+    "NotCompilable",
+    "TemplateProblem",
+    "compile_program",
+    "source_name",
+]

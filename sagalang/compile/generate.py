@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+import os
+from pathlib import Path
 
-import jinja2
 from msgspec import Struct
 
 from sagalang.compile import naming
 from sagalang.compile.context import CannotCompile
+from sagalang.compile.scenario_tests import tests_view
+from sagalang.compile.seal import seal
+from sagalang.compile.templating import printed
 from sagalang.compile.views import module_view
 from sagalang.model.program import Program
 from sagalang.text import Span
@@ -35,27 +38,26 @@ class Compiled(Struct, frozen=True):
     problems: tuple[NotCompilable, ...] = ()
 
 
-def compile_program(program: Program) -> Compiled:
-    """The Python of a program without errors: one module, what it imports included.
+def compile_program(
+    program: Program, *, tests: bool = False, templates: Path | None = None
+) -> Compiled:
+    """The Python of a program without errors: one module, what it imports included, and with
+    `tests` a pytest file of its scenarios if it has any.
 
-    The same program gives the same bytes.
+    `templates`: a folder of templates that replace blocks of ours. The same program and templates
+    give the same bytes. Raises `TemplateProblem`.
     """
+    name = naming.module(program.main)
     try:
-        view = module_view(program)
+        made = {f"{name}.py": printed("module.py.jinja", module_view(program), templates)}
     except CannotCompile as found:
         return Compiled((), (NotCompilable(found.span, found.what),))
-    text = _template().render(module=view)
-    return Compiled((GeneratedFile(naming.module(program.main) + ".py", text),))
+    if tests and program.scenarios:
+        made[f"test_{name}.py"] = printed("tests.py.jinja", tests_view(program, name), templates)
+    source = source_name(program)
+    return Compiled(tuple(GeneratedFile(path, seal(text, source)) for path, text in made.items()))
 
 
-@lru_cache(maxsize=1)
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("sagalang.compile"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,  # what is made is Python; names are made safe by `naming`
-    )
-    return environment.get_template("module.py.jinja")
+def source_name(program: Program) -> str:
+    """What the seals of the program's files call it."""
+    return os.path.basename(program.main) if program.main not in ("-", "") else "standard input"

@@ -1,3 +1,4 @@
+# Made by `saga compile` from order.saga; what follows: sha256 683904e7d43d1059
 """PlaceOrder, compiled from order.saga.
 
 order.saga: sha256 83e4a2a949708541

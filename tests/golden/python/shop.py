@@ -1,3 +1,4 @@
+# Made by `saga compile` from shop.saga; what follows: sha256 6683005bb3e7a215
 """PlaceOrder, compiled from shop.saga.
 
 shop.saga: sha256 529f5cac2f738f2c

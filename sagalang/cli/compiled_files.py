@@ -1,0 +1,97 @@
+"""What `saga compile` would do to the files on disk: read and compared, not yet written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import unified_diff
+from pathlib import Path
+
+from sagalang.compile import GeneratedFile
+from sagalang.compile.seal import Origin, origin, same, source_of
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file: what it should hold (None: no longer made), what it holds (None: it is missing)."""
+
+    path: Path
+    wanted: str | None
+    text: str | None
+
+    @property
+    def state(self) -> str:
+        """`same`, `missing`, `differs`, `no longer made`."""
+        if self.wanted is None:
+            return "no longer made"
+        if self.text is None:
+            return "missing"
+        return "same" if same(self.text, self.wanted) else "differs"
+
+    @property
+    def in_the_way(self) -> str:
+        """Why this file may not be overwritten unasked; empty if it may."""
+        if self.state != "differs" or self.text is None:
+            return ""
+        match origin(self.text):
+            case Origin.EDITED:
+                return "was edited by hand since it was made"
+            case Origin.FOREIGN:
+                return "was not made by `saga compile`"
+            case Origin.MADE:
+                return ""
+
+
+def compare(
+    folder: Path, files: Sequence[GeneratedFile], source: str, *, tests: bool
+) -> list[Found]:
+    """What is to be made beside what the folder holds. Raises OSError.
+
+    `source`: the name in the seals of what is made from this source. `tests`: whether tests are
+    made; if not, those in the folder are left out.
+    """
+    made = [Found(folder / file.path, file.text, _read(folder / file.path)) for file in files]
+    wanted = {found.path for found in made}
+    left = (
+        path
+        for path in sorted(folder.glob("*.py"))
+        if path not in wanted and (tests or not path.name.startswith("test_"))
+    )
+    return [*made, *_abandoned(left, source)]
+
+
+def difference(found: Found) -> str:
+    """A unified difference of what is there and what would be; empty where they are the same."""
+    if found.wanted is None or found.state == "same":
+        return ""
+    old, new = found.text or "", found.wanted
+    name = str(found.path)
+    before = "/dev/null" if found.text is None else name
+    lines = unified_diff(_lines(old), _lines(new), before, f"{name} (compiled)")
+    return "".join(lines)
+
+
+def _abandoned(paths: Iterable[Path], source: str) -> list[Found]:
+    found = []
+    for path in paths:
+        try:
+            text = _read(path)
+        except OSError:
+            continue  # not ours to judge
+        if text is not None and source_of(text) == source:
+            found.append(Found(path, None, text))
+    return found
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_bytes().decode("utf-8", "replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _lines(text: str) -> list[str]:
+    lines = text.replace("\r\n", "\n").splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        lines[-1] += "\n\\ No newline at end of file\n"
+    return lines
