@@ -58,6 +58,7 @@ bench: $(DEV) ## the benchmarks, each with its peer and the ratio
 	$(BIN)/python benchmarks/idempotency.py
 	$(BIN)/python benchmarks/verify.py
 	$(BIN)/python benchmarks/diagrams.py
+	$(BIN)/python benchmarks/compiled.py
 
 servers: $(DEV) ## what the tests of PostgreSQL and Redis stores need; without it they are skipped
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[servers]'

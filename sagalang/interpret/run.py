@@ -57,15 +57,19 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """`owed`: what a person must settle; empty unless the outcome is escalated. `journal` has
-    the entries of this run and, where the engine keeps them together, of its child sagas."""
+    """`owed`: what a person must settle; empty unless the outcome is escalated."""
 
     saga_id: str
     outcome: m.SagaOutcome
-    journal: tuple[journal.Entry, ...]
+    recorded: journal.Recorded
     owed: tuple[m.OpenItem, ...]
     held_back: tuple[m.OpenItem, ...] = ()
     """Compensations that will run once a person has settled what is owed."""
+
+    @property
+    def journal(self) -> tuple[journal.Entry, ...]:
+        """The entries of this run and of its child sagas; none where the engine keeps none."""
+        return self.recorded.of(self.saga_id)
 
 
 def build(values: Values) -> Build:
@@ -207,12 +211,11 @@ class Run:
             await self._stop()
         assert self.state is not None
         assert self.state.outcome is not None
-        entries: Sequence[journal.Entry] = ()
-        if isinstance(self.engine, MemoryEngine):
-            entries = self.engine.journal
+        engine = self.engine
+        kept = engine.recorded() if isinstance(engine, MemoryEngine) else journal.Recorded()
         owed = open_items(self.definition, self.state)
         held = held_back(self.definition, self.state)
-        return RunResult(self.saga_id, self.state.outcome, tuple(entries), owed, held)
+        return RunResult(self.saga_id, self.state.outcome, kept, owed, held)
 
     async def _to_the_end(self, sends: Sequence[Send], cancel_after: Ms | None) -> m.SagaOutcome:
         now = self.session.now()

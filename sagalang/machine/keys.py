@@ -7,14 +7,16 @@ parts can give the same text.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import lru_cache
+from json import JSONEncoder
 from typing import Final
 from uuid import UUID, uuid5
 
 NAMESPACE: Final = UUID("56465dbe-a19d-598a-9090-57719065709e")
 """UUIDv5 of `urn:sagalang:keys`. Fixed for ever: changing it would change every key."""
+
+_encode: Final = JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 STEP: Final = ""
 COMPENSATE: Final = "compensate"
@@ -39,7 +41,7 @@ def _key(saga: str, saga_id: str, path: str, loops: Loops, purpose: str, generat
     parts: list[object] = [saga, saga_id, path, [list(pair) for pair in loops]]
     if purpose or generation:
         parts += [purpose, generation]
-    return str(uuid5(NAMESPACE, json.dumps(parts, ensure_ascii=True, separators=(",", ":"))))
+    return str(uuid5(NAMESPACE, _encode(parts)))
 
 
 def identities(values: Sequence[str]) -> tuple[str, ...]:

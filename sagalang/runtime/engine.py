@@ -11,9 +11,11 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
+from msgspec import Struct
+
 from sagalang.machine import calls
 from sagalang.machine.events import CancelRequested, Event, EventReceived, Place, Purpose
-from sagalang.machine.outcomes import Ok, Outcome, Rejected
+from sagalang.machine.outcomes import Failure, Ok, Outcome, Rejected
 from sagalang.model.program import Ms, Policy
 from sagalang.runtime import journal
 from sagalang.runtime.calls import Draw, Interruption, Queued, Told, drive
@@ -35,8 +37,7 @@ class NoSuchRunError(EngineError):
     """There is no run of this id."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True, gc=False):
     """The query that tells whether a call happened."""
 
     contract: Contract
@@ -44,8 +45,7 @@ class Question:
     protected: Policy
 
 
-@dataclass(frozen=True, slots=True)
-class StepCall:
+class StepCall(Struct, frozen=True, gc=False):
     """One call as the saga wants it made. `protected`: the operation's policy, of which breaker,
     bulkhead, rate limit and retry budget apply (the rest stands in `config`). `known`: where it
     was made before, its state. `resumed`: its intent is on record already."""
@@ -175,6 +175,10 @@ class MemoryEngine:
         self._session(saga_id)
         return tuple(entry for entry in self.journal if entry.saga_id == saga_id)
 
+    def recorded(self) -> journal.Recorded:
+        """What is on record now."""
+        return journal.Recorded(self.journal, len(self.journal))
+
     def list(self) -> tuple[str, ...]:
         """The ids of all runs, in order of their start."""
         return tuple(self._sessions)
@@ -230,11 +234,14 @@ class MemorySession:
             else:
                 self._mailbox.put_nowait(event)
 
+        def ended(task: asyncio.Task[None]) -> None:
+            self._activities.discard(task)
+            # A task that is cancelled before its first turn leaves the coroutine unawaited.
+            work.close()
+
         task = asyncio.create_task(body())
         self._activities.add(task)
-        task.add_done_callback(self._activities.discard)
-        # A task that is cancelled before its first turn would leave the coroutine unawaited.
-        task.add_done_callback(lambda _: work.close())
+        task.add_done_callback(ended)
         return task
 
     async def next(self) -> Event | Crash:
@@ -288,6 +295,8 @@ class MemorySession:
 class _CallLog:
     """Writes what happens in one call to the journal."""
 
+    __slots__ = ("_attempt", "_call", "_fields", "_session")
+
     def __init__(self, session: MemorySession, call: StepCall) -> None:
         self._session = session
         self._call = call
@@ -301,64 +310,73 @@ class _CallLog:
             "number": call.number,
         }
 
-    def _common(self, label: str | None = None) -> dict[str, Any]:
-        fields = {"at": self._session.now(), **self._fields}
-        if label is not None:
-            fields["label"] = label
-        return fields
+    def _record(self, entry: type[journal.CallEntry], **fields: Any) -> None:
+        session = self._session
+        session.record(entry(at=session.now(), **self._fields, **fields))
+
+    def _record_probe(self, entry: type[journal.CallEntry], **fields: Any) -> None:
+        question, session = self._call.probe, self._session
+        assert question is not None
+        common = {**self._fields, "label": question.contract.label}
+        session.record(entry(at=session.now(), **common, **fields))
 
     def intent(self) -> None:
-        self._session.record(journal.Intent(**self._common(), args=self._call.args))
+        self._record(journal.Intent, args=self._call.args)
 
     def note(self, what: Told) -> None:
-        entry = self._entry(what)
-        if entry is not None:
-            self._session.record(entry)
-
-    def _entry(self, what: Told) -> journal.Entry | None:
-        asked = self._call.probe.contract.label if self._call.probe is not None else None
+        # Those of every call come first.
         match what:
+            case calls.Begin():
+                pass
             case calls.Attempt(number=number):
                 self._attempt = number
-                return journal.AttemptStarted(**self._common(), attempt=number)
+                self._record(journal.AttemptStarted, attempt=number)
             case calls.AttemptEnded(outcome):
-                return journal.AttemptEnded(
-                    **self._common(),
+                kind, failure = _told(outcome)
+                self._record(
+                    journal.AttemptEnded,
                     attempt=self._attempt,
-                    **_told(outcome),
-                    detail=_detail(outcome),
+                    kind=kind,
+                    error=failure.name if failure else None,
+                    detail=failure.detail if failure else "",
                     replayed=isinstance(outcome, Ok | Rejected) and outcome.replayed,
+                )
+            case calls.Done(outcome, unanswered):
+                kind, failure = _told(outcome)
+                self._record(
+                    journal.OutcomeRecorded,
+                    kind=kind,
+                    error=failure.name if failure else None,
+                    value=outcome,
+                    unanswered=unanswered,
                 )
             case calls.Probe(number=number):
                 self._attempt = number
-                return journal.ProbeStarted(**self._common(asked), attempt=number)
+                self._record_probe(journal.ProbeStarted, attempt=number)
             case calls.ProbeEnded(outcome):
-                told = _told(outcome)
-                if isinstance(outcome, Ok):
-                    told["kind"] = "no" if outcome.value is None else "yes"
-                else:
-                    told["kind"] = "no answer"
-                return journal.ProbeEnded(**self._common(asked), attempt=self._attempt, **told)
+                failure = calls.failure(outcome)
+                self._record_probe(
+                    journal.ProbeEnded,
+                    attempt=self._attempt,
+                    kind=_answered(outcome),
+                    error=failure.name if failure else None,
+                )
             case calls.Sleep(until=until, delay=delay, reason=reason):
-                return journal.Waiting(**self._common(), reason=reason, delay=delay, until=until)
+                self._record(journal.Waiting, reason=reason, delay=delay, until=until)
             case Queued(until):
-                return journal.Queued(**self._common(), until=until)
+                self._record(journal.Queued, until=until)
             case calls.Woke(budget=False):
-                return journal.RetryRefused(**self._common())
+                self._record(journal.RetryRefused)
             case BreakerChanged(scope, before, after, until):
-                return journal.BreakerChanged(
-                    **self._common(),
+                self._record(
+                    journal.BreakerChanged,
                     scope=scope,
                     before=before.value,
                     after=after.value,
                     until=until,
                 )
-            case calls.Done(outcome, unanswered):
-                return journal.OutcomeRecorded(
-                    **self._common(), **_told(outcome), value=outcome, unanswered=unanswered
-                )
             case _:
-                return None
+                pass
 
 
 _KIND = {
@@ -371,11 +389,11 @@ _KIND = {
 }
 
 
-def _told(outcome: Outcome) -> dict[str, Any]:
-    failure = calls.failure(outcome)
-    return {"kind": _KIND[calls.kind(outcome)], "error": failure.name if failure else None}
+def _told(outcome: Outcome) -> tuple[str, Failure | None]:
+    return _KIND[calls.kind(outcome)], calls.failure(outcome)
 
 
-def _detail(outcome: Outcome) -> str:
-    failure = calls.failure(outcome)
-    return failure.detail if failure else ""
+def _answered(probed: Outcome) -> str:
+    if not isinstance(probed, Ok):
+        return "no answer"
+    return "no" if probed.value is None else "yes"

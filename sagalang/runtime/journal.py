@@ -2,38 +2,37 @@
 
 Times are ms since the Unix epoch. What a saga works with (arguments, answers, events) stands in
 the fields `args` and `value` only: who prints entries leaves those out, and no other field holds
-a payload or a secret.
+a payload or a secret. A changed copy: `msgspec.structs.replace`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from itertools import islice
 from typing import Any
+
+from msgspec import Struct
 
 from sagalang.machine.events import OpenItem, Place, Purpose, SagaOutcome, Timer
 from sagalang.machine.outcomes import Outcome
 from sagalang.model.program import Ms
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True, gc=False):
     at: Ms
     saga_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SagaStarted(Entry):
+class SagaStarted(Entry, frozen=True, kw_only=True, gc=False):
     saga: str
     args: Any
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restarted(Entry):
+class Restarted(Entry, frozen=True, kw_only=True, gc=False):
     """The orchestrator died and the run goes on from its journal: what was in flight is unknown."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallEntry(Entry):
+class CallEntry(Entry, frozen=True, kw_only=True, gc=False):
     """`label` is `Service.operation`; `key` is None for queries; `number` tells the questions of
     one poll apart."""
 
@@ -44,20 +43,17 @@ class CallEntry(Entry):
     number: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Intent(CallEntry):
+class Intent(CallEntry, frozen=True, kw_only=True, gc=False):
     """Recorded before the first attempt: from now on the call may have happened."""
 
     args: tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptStarted(CallEntry):
+class AttemptStarted(CallEntry, frozen=True, kw_only=True, gc=False):
     attempt: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptEnded(CallEntry):
+class AttemptEnded(CallEntry, frozen=True, kw_only=True, gc=False):
     """`kind`: `ok`, `rejected`, `not sent`, `unknown`. `error` is its name, `detail` a sentence.
     `replayed`: the service knew the key and repeated the answer it gave before."""
 
@@ -68,15 +64,13 @@ class AttemptEnded(CallEntry):
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeStarted(CallEntry):
+class ProbeStarted(CallEntry, frozen=True, kw_only=True, gc=False):
     """`label` is the probe's; `attempt` counts the questions."""
 
     attempt: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeEnded(CallEntry):
+class ProbeEnded(CallEntry, frozen=True, kw_only=True, gc=False):
     """`kind`: `yes`, `no`, or `no answer`."""
 
     attempt: int
@@ -84,8 +78,7 @@ class ProbeEnded(CallEntry):
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting(CallEntry):
+class Waiting(CallEntry, frozen=True, kw_only=True, gc=False):
     """Between attempts. `reason`: `backoff`, `retry-after`, `breaker`, `retry-budget`,
     `lands-within`."""
 
@@ -94,20 +87,17 @@ class Waiting(CallEntry):
     until: Ms
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Queued(CallEntry):
+class Queued(CallEntry, frozen=True, kw_only=True, gc=False):
     """The bulkhead is full: the attempt waits for its turn, at most until then."""
 
     until: Ms | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryRefused(CallEntry):
+class RetryRefused(CallEntry, frozen=True, kw_only=True, gc=False):
     """A retry was due, and the retry budget of the service has no room for it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BreakerChanged(CallEntry):
+class BreakerChanged(CallEntry, frozen=True, kw_only=True, gc=False):
     """This call made a breaker change. `scope`: the service, or `Service.operation`; `before` and
     `after`: `closed`, `open`, `half-open`; `until`: an open one lets a probe through from then."""
 
@@ -117,8 +107,7 @@ class BreakerChanged(CallEntry):
     until: Ms | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutcomeRecorded(CallEntry):
+class OutcomeRecorded(CallEntry, frozen=True, kw_only=True, gc=False):
     """What the saga believes of the call from now on. `outcome` may hold an answer."""
 
     kind: str
@@ -127,56 +116,48 @@ class OutcomeRecorded(CallEntry):
     unanswered: Ms | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChildStarted(Entry):
+class ChildStarted(Entry, frozen=True, kw_only=True, gc=False):
     place: Place
     saga: str
     child_id: str
     undo: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChildFinished(Entry):
+class ChildFinished(Entry, frozen=True, kw_only=True, gc=False):
     place: Place
     child_id: str
     kind: str
     undo: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimerStarted(Entry):
+class TimerStarted(Entry, frozen=True, kw_only=True, gc=False):
     place: Place
     timer: Timer
     until: Ms
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimerEnded(Entry):
+class TimerEnded(Entry, frozen=True, kw_only=True, gc=False):
     place: Place
     timer: Timer
     stopped: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventAccepted(Entry):
+class EventAccepted(Entry, frozen=True, kw_only=True, gc=False):
     event: str
     id: str
     value: Any
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CancelAsked(Entry):
+class CancelAsked(Entry, frozen=True, kw_only=True, gc=False):
     pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interrupted(Entry):
+class Interrupted(Entry, frozen=True, kw_only=True, gc=False):
     place: Place
     purpose: Purpose
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AbortBegan(Entry):
+class AbortBegan(Entry, frozen=True, kw_only=True, gc=False):
     """The saga (an empty path) or the attempt at `place` begins to undo what it did."""
 
     place: Place
@@ -184,14 +165,12 @@ class AbortBegan(Entry):
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EscalationRaised(Entry):
+class EscalationRaised(Entry, frozen=True, kw_only=True, gc=False):
     item: OpenItem
     retrying: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settlement(Entry):
+class Settlement(Entry, frozen=True, kw_only=True, gc=False):
     """A person settles what was open. `how`: `retry`, `done`, `not done`. `by` and `why` are that
     person's words. `value`: what a step that was done by hand gave."""
 
@@ -203,24 +182,39 @@ class Settlement(Entry):
     value: Any = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EscalationSettled(Entry):
+class EscalationSettled(Entry, frozen=True, kw_only=True, gc=False):
     """What was escalated is open no more; after a `Settlement`, or by itself."""
 
     place: Place
     purpose: Purpose
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alerted(Entry):
+class Alerted(Entry, frozen=True, kw_only=True, gc=False):
     error: str
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SagaFinished(Entry):
+class SagaFinished(Entry, frozen=True, kw_only=True, gc=False):
     """`kind`: `completed`, `compensated`, `escalated`."""
 
     kind: str
     error: str | None
     value: SagaOutcome
+
+
+class Recorded(Struct, frozen=True, gc=False):
+    """What was on record at a moment: the first `count` entries of a journal that only grows and
+    may be that of many runs. Nothing is copied before someone asks."""
+
+    entries: Sequence[Entry] = ()
+    count: int = 0
+
+    def of(self, saga_id: str) -> tuple[Entry, ...]:
+        """The entries of a run and of its child sagas, in order."""
+        family, found = {saga_id}, []
+        for entry in islice(self.entries, self.count):
+            if entry.saga_id in family:
+                found.append(entry)
+                if isinstance(entry, ChildStarted):
+                    family.add(entry.child_id)
+        return tuple(found)

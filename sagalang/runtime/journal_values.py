@@ -7,11 +7,10 @@ that was covered says so by its type, `Kept`; writer and pictures take no other.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import replace as altered
+from msgspec.structs import replace
 
 from sagalang.machine.definition import define
 from sagalang.machine.evaluate import Build
@@ -94,7 +93,7 @@ class _Covering:
     def _outcome(self, outcome: Outcome, result: Type) -> Outcome:
         if isinstance(outcome, Ok):
             return Ok(self._cover(outcome.value, result), outcome.replayed)
-        return altered(outcome, error=self._failure(outcome.error))
+        return replace(outcome, error=self._failure(outcome.error))
 
     def _end(self, outcome: SagaOutcome, result: Type) -> SagaOutcome:
         match outcome:
@@ -106,11 +105,11 @@ class _Covering:
                 return Escalated(tuple(map(self._item, items)))
 
     def _item(self, item: OpenItem) -> OpenItem:
-        return altered(item, failure=self._failure(item.failure))
+        return replace(item, failure=self._failure(item.failure))
 
     def _failure(self, failure: Failure) -> Failure:
         type_ = RecordRef(failure.name) if failure.name in self._program.errors else None
-        return altered(failure, value=self._cover(failure.value, type_))
+        return replace(failure, value=self._cover(failure.value, type_))
 
     def _settled(self, entry: j.Settlement) -> Type | None:
         """The type of what a step gives that was done by hand."""

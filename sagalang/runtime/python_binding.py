@@ -42,6 +42,7 @@ _import_lock = threading.Lock()
 class _Function:
     call: Callable[..., Any]
     takes_key: bool
+    is_async: bool
 
 
 class PythonTransport:
@@ -66,7 +67,7 @@ class PythonTransport:
         task = asyncio.current_task()
         cancels = task.cancelling() if task else 0
         try:
-            if inspect.iscoroutinefunction(function.call):
+            if function.is_async:
                 result = await function.call(*request.args, **extra)
             else:
                 result = await _in_thread(lambda: function.call(*request.args, **extra))
@@ -212,10 +213,11 @@ def _function(loaded: ModuleType, module: str, contract: Contract) -> _Function:
             f"the python module {module} has {what} {contract.operation}, "
             f"which {contract.label} needs"
         )
+    is_async = inspect.iscoroutinefunction(found)
     try:
         signature = inspect.signature(found)
     except (TypeError, ValueError):
-        return _Function(found, takes_key=False)
+        return _Function(found, takes_key=False, is_async=is_async)
     args = [None] * len(contract.params)
     # A parameter of the operation that is itself called `key` is not the idempotency key.
     own = any(param.name == "key" for param in contract.params)
@@ -231,7 +233,7 @@ def _function(loaded: ModuleType, module: str, contract: Contract) -> _Function:
             f"the function {contract.operation} of the python module {module} asks for a key, "
             "but a query has none"
         )
-    return _Function(found, takes_key)
+    return _Function(found, takes_key, is_async)
 
 
 def _binds(signature: inspect.Signature, args: list[Any], extra: dict[str, Any]) -> bool:

@@ -7,8 +7,7 @@ A compiled module imports this module and nothing else of sagalang.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Generic, TypeVar
@@ -156,14 +155,18 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class RunResult(Generic[T]):
-    """`owed`: what a person must settle; empty unless the outcome is escalated. `journal` has
-    the entries of this run and, where the engine keeps them together, of its child sagas."""
+    """`owed`: what a person must settle; empty unless the outcome is escalated."""
 
     saga_id: str
     outcome: m.SagaOutcome
-    journal: tuple[journal.Entry, ...]
+    recorded: journal.Recorded
     owed: tuple[OpenItem, ...]
     definition: SagaDefinition[..., T]
+
+    @property
+    def journal(self) -> tuple[journal.Entry, ...]:
+        """The entries of this run and of its child sagas; none where the engine keeps none."""
+        return self.recorded.of(self.saga_id)
 
     @property
     def value(self) -> T:
@@ -224,11 +227,11 @@ class Running(Generic[T]):
                 await self.stop()
         assert self._run.outcome is not None
         engine = self._driver.engine
-        entries = tuple(engine.journal) if isinstance(engine, MemoryEngine) else ()
+        kept = engine.recorded() if isinstance(engine, MemoryEngine) else journal.Recorded()
         return RunResult(
             self.saga_id,
             self._run.outcome,
-            entries,
+            kept,
             self._run.open_items(),
             self._run.definition,
         )
@@ -249,8 +252,7 @@ class Running(Generic[T]):
         call = self.call
         self._driver.record(journal.SagaStarted, saga=call.definition.name, args=call.recorded)
         self._started = True
-        with self._closing():
-            self._run.start()
+        self._closing(self._run.start)
         return await self._go_on()
 
     async def _go_on(self) -> m.SagaOutcome:
@@ -260,15 +262,13 @@ class Running(Generic[T]):
                 await self.stop()
                 self._driver.resume()
             elif self._driver.accepts(event):
-                with self._closing():
-                    self._run.event(event)
+                self._closing(self._run.event, event)
         return self._run.outcome
 
-    @contextmanager
-    def _closing(self) -> Iterator[None]:
+    def _closing(self, work: Callable[..., None], *args: Any) -> None:
         """A bug in the saga's text ends the run; its coroutines must not linger."""
         try:
-            yield
+            work(*args)
         except BaseException:
             self._run.close()
             raise

@@ -20,6 +20,8 @@ from typing import (
     get_type_hints,
 )
 
+from msgspec import Struct
+
 from sagalang.machine.calls import CallConfig, endless
 from sagalang.machine.evaluate import milliseconds
 from sagalang.model import program as p
@@ -42,8 +44,7 @@ DEFAULT: Final = Policy(timeout=DEFAULT_TIMEOUT)
 NOWHERE: Final = Span("", 0, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Generic[T_co]):
+class Call(Struct, Generic[T_co], frozen=True):
     """A call as it would be made: nothing is sent until a step makes it.
 
     `args` in the order of the contract's parameters; one left out is None. `probe` is the query

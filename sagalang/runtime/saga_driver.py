@@ -6,8 +6,10 @@ Nothing here decides anything; `saga_run` does.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
+
+from msgspec.structs import replace
 
 from sagalang.machine import calls, keys
 from sagalang.machine import events as m

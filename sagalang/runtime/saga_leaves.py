@@ -49,7 +49,7 @@ def begin_step(run: Run, strand: Strand, request: StepRequest[Any]) -> Begun:
     try:
         # A best-effort step whose arguments may have no value makes its call in a function.
         call = made_by if isinstance(made_by, Call) else driver.exactly(made_by)
-        probe = driver.exactly(call.asking, driver.key(place))
+        probe = None if call.probe is None else driver.exactly(call.asking, driver.key(place))
     except Exception as raised:
         error = translated(raised)
         if error is not None and request.best_effort:

@@ -95,7 +95,7 @@ def test_the_card_never_shows_in_the_readable_part_of_the_journal() -> None:
     for entry in result.journal:
         shown = {
             name: getattr(entry, name)
-            for name in entry.__dataclass_fields__
+            for name in entry.__struct_fields__
             if name not in ("args", "value")
         }
         assert "tok" not in str(shown).replace("stock", "")

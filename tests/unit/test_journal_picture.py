@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
+from pictured import notes as notes_of
 
 from sagalang.interpret.run import Run, Send, begin
 from sagalang.machine.evaluate import Build, Scope, evaluate
@@ -216,7 +218,7 @@ def test_goldens(
     options: dict[str, Any],
     faults: tuple[PlannedFault, ...],
 ) -> None:
-    fresh = [replace(planned) for planned in faults]
+    fresh = [dataclasses.replace(planned) for planned in faults]
     drawn = picture(program, saga, play(program, saga, *fresh, **options))
     golden(GOLDEN / f"run-{name}.txt", drawn)
     assert CARD not in drawn
@@ -236,12 +238,12 @@ def index_of(journal: Sequence[j.Entry], kind: type[j.CallEntry], label: str, nt
 
 @pytest.fixture(scope="module")
 def refused() -> tuple[j.Entry, ...]:
-    return play(ORDER, "PlaceOrder", *(replace(planned) for planned in REFUSED))
+    return play(ORDER, "PlaceOrder", *(dataclasses.replace(planned) for planned in REFUSED))
 
 
 @pytest.fixture(scope="module")
 def outage() -> tuple[j.Entry, ...]:
-    return play(ORDER, "PlaceOrder", *(replace(planned) for planned in OUTAGE))
+    return play(ORDER, "PlaceOrder", *(dataclasses.replace(planned) for planned in OUTAGE))
 
 
 def test_a_lost_request_and_a_lost_answer_look_different(refused: tuple[j.Entry, ...]) -> None:
@@ -546,6 +548,33 @@ def test_an_event_that_nobody_waits_for_is_told_from_one_that_comes_too_late() -
         "+4ms Weather",
         "+6ms Weather (too late, nobody waits for it)",
     ]
+
+
+def test_an_event_that_was_kept_is_shown_where_it_is_taken() -> None:
+    def begun(at: int, path: str, label: str) -> j.Intent:
+        return j.Intent(
+            at=at,
+            saga_id="t-1",
+            place=Place(path),
+            purpose=Purpose.STEP,
+            label=label,
+            key=None,
+            args=(),
+        )
+
+    came = j.EventAccepted(at=1, saga_id="t-1", event="Weather", id="a", value=None)
+    journal: list[j.Entry] = [
+        j.SagaStarted(at=0, saga_id="t-1", saga="Go", args={}),
+        came,
+        begun(5, "Hotel.book", "Hotel.book"),
+        begun(9, "Mail.tell", "Mail.tell"),
+    ]
+    lines = [line for n in notes_of(model(TRIP, "Go", journal).items) for line in n.lines]
+    assert lines.count("+5ms takes the Weather that was kept") == 1
+    # A wait that began did not find it at once.
+    journal.insert(2, j.TimerStarted(at=2, **WAIT, until=99))
+    lines = [line for n in notes_of(model(TRIP, "Go", journal).items) for line in n.lines]
+    assert not any("takes" in line for line in lines)
 
 
 @pytest.mark.parametrize(("nights", "lifelines"), [(1, 1), (2, 2), (8, 8), (9, 1)])
