@@ -71,13 +71,18 @@ class Faults:
             yield LateArrival(when, label)
 
 
+_ALWAYS = 10**12
+
+
 class _Planned:
-    """The faults of `--fault`: one that strikes several times is told the first time."""
+    """The faults of `--fault`. What strikes always counts down from more than anybody has, so that
+    each time can be told."""
 
     def __init__(self, planned: list[PlannedFault]) -> None:
         self._planned = planned
+        for fault in planned:
+            fault.remaining = _ALWAYS if fault.remaining is None else fault.remaining
         self._left = [fault.remaining for fault in planned]
-        self._told: set[int] = set()
         self._sent: dict[str, Ms] = {}
 
     def sent(self, entry: j.AttemptStarted) -> None:
@@ -85,16 +90,12 @@ class _Planned:
 
     def new(self) -> Iterator[Strike]:
         for index, fault in enumerate(self._planned):
-            left = self._left[index]
-            first = fault.struck and index not in self._told
-            again = left is not None and fault.remaining != left
-            if not first and not again:
+            if fault.remaining == self._left[index]:
                 continue
-            self._told.add(index)
             self._left[index] = fault.remaining
             late = fault.kind == "arrives late" and fault.operation in self._sent
             due = self._sent[fault.operation] + fault.after if late else None
-            yield Strike(fault.operation, _words(fault) if first else "", late, due)
+            yield Strike(fault.operation, _words(fault), late, due)
 
 
 def _words(fault: PlannedFault) -> str:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from msgspec.structs import replace
+
 from sagalang import graph as g
-from sagalang.graph.undoing import NOTHING, calls_of
+from sagalang.graph.undoing import NOTHING, calls_of, in_sequence
 from sagalang.model import program as p
 from sagalang.render import words
 from sagalang.render.diagram import (
@@ -19,6 +21,7 @@ from sagalang.render.diagram import (
     NoteKind,
     Phase,
 )
+from sagalang.render.failing import loop_label, together
 from sagalang.render.strokes import Strokes
 
 DRAWN = 80
@@ -50,11 +53,13 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """What came of a plan. `held`: what waits until a person has settled what is `stuck`."""
+    """What came of a plan: `done` is what of it was undone. `held`: what waits until a person has
+    settled what is `stuck`."""
 
     items: tuple[Item, ...] = ()
     stuck: tuple[Open, ...] = ()
     held: tuple[g.UndoCall, ...] = ()
+    done: g.Undo = NOTHING
 
 
 Perform = Callable[[g.UndoCall], Undone]
@@ -76,19 +81,23 @@ def perform(plan: g.Undo, call: Perform) -> Undone:
         case g.UndoTogether(items=plans, partly=partly):
             branches = [perform(inner, call) for inner in plans]
             labels = ["as far as begun" if partly else "", *("" for _ in plans[1:])]
-            arms = _arms(labels, branches)
-            return _inside(Fragment(FragmentKind.PAR, arms), branches)
+            fragment = Fragment(FragmentKind.PAR, _arms(labels, branches))
+            done = together((branch.done for branch in branches), partly=partly)
+            return _inside(fragment, branches, done)
         case g.UndoEach(loop=loop, body=body):
             one = perform(body, call)
-            arms = _arms([words.each_begun(loop)], [one])
-            return _inside(Fragment(FragmentKind.LOOP, arms, loop.span), [one])
+            arms = _arms([loop_label(plan)], [one])
+            done = NOTHING if one.done == NOTHING else replace(plan, body=one.done)
+            return _inside(Fragment(FragmentKind.LOOP, arms, loop.span), [one], done)
         case g.UndoCase(statement=statement, arms=plans):
-            pairs = zip(words.ways(statement), plans, strict=True)
-            taken = [(label, inner) for label, inner in pairs if inner != NOTHING]
-            branches = [perform(inner, call) for _, inner in taken]
-            arms = _arms([label for label, _ in taken], branches)
+            branches = [perform(inner, call) for inner in plans]
+            pairs = zip(words.ways(statement), plans, branches, strict=True)
+            taken = [(label, branch) for label, inner, branch in pairs if inner != NOTHING]
+            arms = _arms([label for label, _ in taken], [branch for _, branch in taken])
             kind = FragmentKind.OPT if len(arms) == 1 else FragmentKind.ALT
-            return _inside(Fragment(kind, arms, statement.span), branches)
+            each = tuple(branch.done for branch in branches)
+            done = replace(plan, arms=each) if any(one != NOTHING for one in each) else NOTHING
+            return _inside(Fragment(kind, arms, statement.span), branches, done)
 
 
 def _arms(labels: Sequence[str], parts: Sequence[Undone]) -> tuple[Arm, ...]:
@@ -96,9 +105,9 @@ def _arms(labels: Sequence[str], parts: Sequence[Undone]) -> tuple[Arm, ...]:
     return tuple(Arm(label, part.items) for label, part in pairs)
 
 
-def _inside(fragment: Fragment, parts: Sequence[Undone]) -> Undone:
+def _inside(fragment: Fragment, parts: Sequence[Undone], done: g.Undo) -> Undone:
     whole = _joined(parts)
-    return Undone((fragment,), whole.stuck, whole.held)
+    return Undone((fragment,), whole.stuck, whole.held, done)
 
 
 def _joined(parts: Sequence[Undone]) -> Undone:
@@ -106,6 +115,7 @@ def _joined(parts: Sequence[Undone]) -> Undone:
         tuple(item for part in parts for item in part.items),
         tuple(one for part in parts for one in part.stuck),
         tuple(one for part in parts for one in part.held),
+        in_sequence(part.done for part in parts),
     )
 
 
@@ -128,7 +138,7 @@ class Compensations:
         return (Phase(perform(plan, self._call).items),)
 
     def _call(self, one: g.UndoCall) -> Undone:
-        return Undone((self._strokes.compensation(one.step),))
+        return Undone((self._strokes.compensation(one.step),), done=one)
 
 
 def label(step: p.Step | p.ChildStep) -> str:

@@ -16,10 +16,8 @@ from sagalang.graph.durations import duration
 from sagalang.graph.structure import goes_on
 from sagalang.graph.undoing import (
     NOTHING,
-    failures_of,
     in_sequence,
     undo_of_statement,
-    undo_when_caught,
     without,
 )
 from sagalang.model import program as p
@@ -34,6 +32,7 @@ from sagalang.render.diagram import (
     NoteKind,
     SequenceDiagram,
 )
+from sagalang.render.failing import caught, failures_at
 from sagalang.render.strokes import (
     COMPLETED,
     SAFETY,
@@ -143,7 +142,7 @@ class _Drawing:
         """How the statement may fail, unless that is handled or drawn further out."""
         if place.inside:
             return
-        for failure in without(failures_of(self._program, statement), place.caught):
+        for failure in without(failures_at(self._program, statement), place.caught):
             plan = in_sequence((failure.undo, place.before))
             items = (*self._refusal(failure), *self._ending(failure.errors, plan))
             arm = Arm(" or ".join(failure.errors) + _once_at_rest(statement), items)
@@ -245,10 +244,19 @@ class _Drawing:
         body = self.block(attempt.body, replace(place, caught=place.caught | errors))
         arms = [Arm("attempt", body)]
         for handler in attempt.handlers:
-            plan = undo_when_caught(self._program, attempt, handler)
-            items = (*self._compensations.phase(plan), *self.block(handler.body, place))
+            items = (*self._rollback(attempt, handler), *self.block(handler.body, place))
             arms.append(Arm(" or ".join(handler.errors), items))
         return (Fragment(FragmentKind.CRITICAL, tuple(arms), attempt.span),)
+
+    def _rollback(self, attempt: p.Attempt, handler: p.Handler) -> tuple[Item, ...]:
+        """What is undone before a handler runs; after each error where that differs."""
+        cases = caught(self._program, attempt, handler)
+        phases = [(case.label, self._compensations.phase(case.plan)) for case in cases]
+        if len(cases) == 1:
+            return phases[0][1]
+        arms = tuple(Arm(label, phase) for label, phase in phases if phase)
+        kind = FragmentKind.ALT if len(arms) > 1 else FragmentKind.OPT
+        return (Fragment(kind, arms, handler.span),)
 
 
 def _once_at_rest(statement: p.Statement) -> str:

@@ -59,16 +59,27 @@ def arguments(
     of: p.Step | None = None,
     shown: Shown = NAMES,
 ) -> str:
-    """The arguments by name; one that has no name of its own by its parameter's."""
+    """The arguments by name; one that has no name as `…`, a text as `"…"`."""
     return ", ".join(
-        _name_of(arg, of) or (shown.values and _value(param, arg)) or param.name
+        _name_of(arg, of) or (shown.values and _value(param, arg)) or _nameless(arg)
         for param, arg in zip(params, args, strict=True)
         if arg is not None
     )
 
 
+def _nameless(arg: p.Expr) -> str:
+    match arg:
+        case p.Convert(value=inner):
+            return _nameless(inner)
+        case p.Interpolate() | p.Const(value=str()) if not isinstance(arg.type, EnumRef):
+            return f'"{_HIDDEN}"'
+        case _:
+            return _HIDDEN
+
+
 def _value(param: p.Param, arg: p.Expr) -> str | None:
-    """The text of a literal; None for anything else, and for what is, or becomes, a secret."""
+    """The text of a literal, or of a text with names in it; None for anything else, and for what
+    is, or becomes, a secret."""
     if isinstance(param.type, Secret) or _is_secret(arg):
         return None
     match arg:
@@ -78,8 +89,21 @@ def _value(param: p.Param, arg: p.Expr) -> str | None:
             return _value(param, inner)
         case p.Unary(operator="-", operand=p.Const() as inner) if not _is_secret(inner):
             return f"-{_literal(inner)}"
+        case p.Interpolate(parts=parts):
+            return _shortened(f'"{"".join(map(_part, parts))}"')
         case _:
             return None
+
+
+def _part(part: p.Expr) -> str:
+    """A part of an interpolation as it is written, with names for what is put in."""
+    match part:
+        case p.Const(value=str() as text) if not isinstance(part.type, EnumRef | Secret):
+            return text
+        case p.Convert(value=inner):
+            return _part(inner)
+        case _:
+            return f"${{{_name_of(part) or _HIDDEN}}}"
 
 
 def _name_of(value: p.Expr, of: p.Step | None = None) -> str | None:
@@ -163,19 +187,41 @@ def loop(statement: p.For) -> str:
     return f"for {statement.variable} in {condition(statement.source)}{pace}"
 
 
+def each(statement: p.For) -> str:
+    """What undoes a loop is done for each iteration: `each item, last first`."""
+    return f"each {statement.variable}, {_pace(statement)}"
+
+
 def each_begun(statement: p.For) -> str:
-    """What undoes a loop is done for each iteration: `each item begun, last first`."""
-    pace = "last first" if statement.at_once == 1 else f"{statement.at_once} at once"
-    return f"each {statement.variable} begun, {pace}"
+    """The same of a loop that may not have come to its end."""
+    return f"each {statement.variable} begun, {_pace(statement)}"
+
+
+def each_happened(statement: p.For) -> str:
+    """The same, wherever the saga failed."""
+    return f"each {statement.variable} where it happened, {_pace(statement)}"
+
+
+def each_other(statement: p.For) -> str:
+    """The same of a loop in which one iteration failed, which is not meant."""
+    if statement.at_once == 1:
+        return f"each {statement.variable} before it, {_pace(statement)}"
+    return f"each other {statement.variable} begun, {_pace(statement)}"
+
+
+def _pace(statement: p.For) -> str:
+    return "last first" if statement.at_once == 1 else f"{statement.at_once} at once"
 
 
 def ways(statement: p.If | p.Attempt) -> tuple[str, ...]:
-    """What each way through the statement is called, looking back at it."""
+    """What each way through the statement is called, looking back at it: what was done there is
+    undone."""
     if isinstance(statement, p.If):
         test = condition(statement.condition)
         return test, f"not ({test})"
-    return "the attempt went well", *(
-        "after " + " or ".join(handler.errors) for handler in statement.handlers
+    return "what the attempt did, if it went well", *(
+        f"what was done instead, after {' or '.join(handler.errors)}"
+        for handler in statement.handlers
     )
 
 

@@ -130,6 +130,15 @@ def test_trace_writes_what_render_draws_from_the_journal(tmp_path: Path, suffix:
         assert drawn.read_bytes() == again.read_bytes()
 
 
+@pytest.mark.parametrize(("times", "struck"), [("2 times", 2), ("always", 4)])
+def test_each_attempt_that_a_fault_strikes_says_so(tmp_path: Path, times: str, struck: int) -> None:
+    path = tmp_path / "run.jsonl"
+    text = f"Payment.charge unavailable, {times}"
+    saga("run", ORDER, "--mock", "--fault", text, "--journal", path)
+    told = saga("render", "--journal", path, "--to", "mermaid").stdout
+    assert told.count("fault#58; charge unavailable") == struck
+
+
 def test_trace_alone_keeps_no_file(tmp_path: Path) -> None:
     saga("run", ORDER, "--mock", *REFUSED, "--trace", tmp_path / "run.txt")
     assert [p.name for p in tmp_path.iterdir()] == ["run.txt"]

@@ -77,12 +77,26 @@ def test_details_hold_no_argument_and_no_secret() -> None:
 
 def test_no_value_is_shown_unless_asked_for() -> None:
     text = emit(model(graph_of(LITERALS)))
-    assert "pay(x, amount, times, on, card)" in text
+    assert "pay(#34;#8230;#34;, #8230;, #8230;, #8230;, #34;#8230;#34;)" in text
     assert "100" not in text
 
 
 def test_literals_are_shown_where_asked_for_and_secrets_never() -> None:
     diagram = model(graph_of(LITERALS), Shown(values=True))
     texts = [m.text for m in messages(diagram.items) if m.kind is MessageKind.CALL]
-    assert texts == ['pay("to "me"", 100, -2, true, card)', "pay(x, fee, 1, false, card)"]
+    assert texts == ['pay("to "me"", 100, -2, true, "…")', 'pay("${x} s", fee, 1, false, "…")']
     assert "s3cr3t" not in emit(diagram)
+
+
+def test_an_interpolation_is_shown_as_it_is_written_and_a_secret_one_never() -> None:
+    source = """
+service S { command say(text: string, hidden: secret string) keyed }
+record Trip { id: string, card: secret string }
+saga Main(trip: Trip, n: int) {
+  id trip.id
+  step S.say("${trip.id}: inn instead, ${n + 1} nights", "card ${trip.card}") compensate none "x"
+}
+"""
+    diagram = model(graph_of(source), Shown(values=True))
+    texts = [m.text for m in messages(diagram.items) if m.kind is MessageKind.CALL]
+    assert texts == ['say("${trip.id}: inn instead, ${…} nights", "…")']

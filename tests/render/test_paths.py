@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -284,7 +285,7 @@ def test_a_crash_is_a_break_in_time() -> None:
 
 
 def test_a_path_shows_no_value_even_where_it_is_told_one() -> None:
-    text = shown(SHOP, 'Inventory.reserve("4711", 2) rejects OutOfStock(sku: "4711")')
+    text = shown(SHOP, 'Inventory.reserve rejects OutOfStock(sku: "4711")')
     assert "4711" not in text
     assert "OutOfStock" in text
 
@@ -304,6 +305,12 @@ def test_a_path_shows_no_value_even_where_it_is_told_one() -> None:
             "it rejects `OutOfStock`",
         ),
         ("Inventory.reserve sulks", "`sulks` is not a way in which a call can fail", "unavailable"),
+        (
+            'Inventory.reserve("4711", 2) rejects OutOfStock',
+            "a picture is of every call of `Inventory.reserve`",
+            "leave out the arguments",
+        ),
+        ('crash after Inventory.reserve("4711", 2)', "every call of `Inventory.reserve`", "leave"),
         ("no Revew", "`PlaceOrder` does not wait for `Revew`", "did you mean `Review`?"),
         ("abort Refuse", "`PlaceOrder` never aborts with `Refuse`", "did you mean `Refused`?"),
         ("abort Refused #2", "`PlaceOrder` has `abort Refused` only once", "count from 1"),
@@ -320,6 +327,89 @@ def test_what_cannot_be_is_told_in_a_sentence(text: str, message: str, advice: s
     found = problem(SHOP, text)
     assert message in found.message
     assert advice in (found.advice or "")
+
+
+NESTED = """
+error No
+event Go
+service S {
+  command do(x: string)   keyed, records rejections rejects No compensate undo(key)
+  command undo(of: key)   idempotent, absent ok, fences late
+  command open(x: string) keyed, records rejections compensate undo(key)
+}
+saga Inner(x: string) {
+  step S.open(x)
+  step S.do(x)
+  wait go: Go within 1h else abort No
+}
+saga Main(x: string) { id x step S.open(x) step inner = saga Inner(x) sleep 5s }
+"""
+
+
+def nested(*texts: str) -> str:
+    program = load_text(NESTED).program
+    diagram = path_model(lower(program, "Main"), read(program, program.sagas["Main"], *texts))
+    assert not isinstance(diagram, Problem), diagram
+    return emit(diagram)
+
+
+def flat(text: str) -> str:
+    return " ".join(re.sub(r"[^\w.,()]+", " ", text).split())
+
+
+def test_what_strikes_inside_a_child_saga_is_told_at_its_call() -> None:
+    refused = flat(nested("S.do rejects No"))
+    assert "S.do rejects No, inside saga Inner" in refused
+    assert "saga Inner undoes its own" in refused
+    died = flat(nested("crash after S.do"))
+    assert "crash after S.do, inside saga Inner" in died
+    assert "undoes its own" not in died
+
+
+def test_what_only_a_child_saga_can_meet_is_refused_with_its_name() -> None:
+    program = load_text(NESTED).program
+    for text in ("no Go", "cancelled after S.do", "abort No"):
+        found = parse(program, "Main", text)
+        assert isinstance(found, Problem)
+        assert found.advice == "saga Inner can: draw that one, `saga render FILE Inner --when …`"
+
+
+def test_a_fault_of_the_calls_with_certain_arguments_names_the_steps() -> None:
+    program = load_text(
+        NESTED.replace("sleep 5s", 'step S.open("a") step last = S.open("b") sleep 5s')
+    ).program
+    found = parse(program, "Main", 'S.open("a") unavailable, always')
+    assert isinstance(found, Problem)
+    assert found.advice == (
+        "leave out the arguments, or name the step that is meant: `S.open#1`, `S.open#2`, `last`"
+    )
+
+
+def test_what_must_be_found_out_about_one_iteration_is_known_of_those_before_it() -> None:
+    program = load_text("""
+service P {
+  command hold(x: string) -> { auth: string } keyed, records rejections compensate void(result.auth)
+  command void(auth: string) idempotent, absent ok, fences late
+}
+saga Main(x: string, xs: list<string>) {
+  id x
+  for y in xs by y { if y == "a" { step P.hold(y) } step P.hold(y) }
+}
+""").program
+    whens = read(program, program.sagas["Main"], "P.hold#1 times out before effect")
+    diagram = path_model(lower(program, "Main"), whens)
+    assert not isinstance(diagram, Problem), diagram
+    text = emit(diagram)
+    assert "compensated with Timeout" in text
+    assert text.count("(finding out)") == 1
+
+
+def test_the_way_on_which_all_goes_well_can_be_asked_for() -> None:
+    text = shown(SHOP, "all goes well")
+    assert "completed" in text
+    assert "compensation" not in text
+    found = problem(SHOP, "all goes well", "no Review")
+    assert found.message == "`all goes well` only where nothing else happens"
 
 
 def test_what_strikes_after_the_end_is_refused() -> None:

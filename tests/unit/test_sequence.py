@@ -175,6 +175,91 @@ def test_an_abort_that_is_handled_breaks_nothing() -> None:
     assert arrows(diagram, critical.arms[1].items)[0] == "Main > S compensation undo(key of do)"
 
 
+def labels_in(fragment: Fragment) -> list[str]:
+    """The labels of all fragments in this one."""
+    inside = (item for item in walk(fragment.arms[0].items) if isinstance(item, Fragment))
+    return [arm.label for inner in inside for arm in inner.arms]
+
+
+def phases_of(items: tuple[Item, ...]) -> list[Phase]:
+    return [item for item in walk(items) if isinstance(item, Phase)]
+
+
+def test_errors_of_one_handler_after_which_something_else_is_undone_are_told_apart() -> None:
+    diagram = drawn("attempt { step S.do(x) } on No, Timeout { step S.pay(x, card) }")
+    (critical,) = fragments(diagram, FragmentKind.CRITICAL)
+    assert [arm.label for arm in critical.arms] == ["attempt", "No or Timeout"]
+    differs, *handler = critical.arms[1].items
+    assert isinstance(differs, Fragment)
+    assert [arm.label for arm in differs.arms] == ["Timeout"]
+    assert arrows(diagram, differs.arms[0].items) == ["Main > S compensation undo(key of do)"]
+    assert phases_of(tuple(handler)) == []
+    # Where the same is undone, there is nothing to tell apart.
+    alike = drawn("attempt { step S.do(x) step S.last(x) } on Timeout, Unavailable { sleep 1s }")
+    (critical,) = fragments(alike, FragmentKind.CRITICAL)
+    assert isinstance(critical.arms[1].items[0], Phase)
+
+
+def test_one_error_from_two_places_is_told_apart_by_the_place() -> None:
+    diagram = drawn("attempt { step a = S.do(x) step S.do(x) } on No { sleep 1s }")
+    (critical,) = fragments(diagram, FragmentKind.CRITICAL)
+    differs = critical.arms[1].items[0]
+    assert isinstance(differs, Fragment)
+    assert [arm.label for arm in differs.arms] == ["No from S.do"]
+    assert len(list(messages(differs.arms[0].items))) == 1
+
+
+@pytest.mark.parametrize(
+    ("head", "said", "complete"),
+    [
+        ("for y in xs", "each y before it, last first", "each y, last first"),
+        ("for y in xs by y, 2 at once", "each other y begun, 2 at once", "each y, 2 at once"),
+    ],
+)
+def test_an_iteration_that_is_refused_is_not_undone_itself(
+    head: str, said: str, complete: str
+) -> None:
+    diagram = drawn(f"{head} {{ step S.do(y) }} step S.do(x)")
+    own, later = fragments(diagram, FragmentKind.BREAK)
+    assert labels_in(own) == [said]
+    assert labels_in(later) == [complete]  # then every iteration is undone
+
+
+def test_what_the_refused_iteration_did_before_is_undone_first() -> None:
+    diagram = drawn("for y in xs { step S.pay(y, card) step S.do(y) }")
+    (broken,) = fragments(diagram, FragmentKind.BREAK)
+    (phase,) = phases_of(broken.arms[0].items)
+    first, loop = phase.items
+    assert isinstance(first, Message)
+    assert first.text == "undo(key of pay)"
+    assert isinstance(loop, Fragment)
+    assert loop.arms[0].label == "each y before it, last first"
+    texts = [message.text for message in messages(loop.arms[0].items)]
+    assert texts == ["undo(key of do)", "undo(key of pay)"]
+
+
+def test_an_abort_in_a_loop_undoes_what_the_iteration_did() -> None:
+    diagram = drawn('for y in xs { if y == "" { step S.do(y) abort Never } }')
+    never = [f for f in fragments(diagram, FragmentKind.BREAK) if f.arms[0].label == "Never"]
+    (broken,) = never
+    assert arrows(diagram, broken.arms[0].items) == ["Main > S compensation undo(key of do)"]
+
+
+def test_a_loop_beside_a_failure_may_not_have_come_to_its_end() -> None:
+    diagram = drawn("parallel { for y in xs { step S.pay(y, card) } step S.do(x) }")
+    (broken,) = fragments(diagram, FragmentKind.BREAK)
+    assert labels_in(broken) == ["each y begun, last first"]
+
+
+def test_the_ways_of_an_attempt_say_whose_steps_they_undo() -> None:
+    diagram = drawn("attempt { step S.do(x) } on Timeout { step S.do(x) } abort Never")
+    (broken,) = fragments(diagram, FragmentKind.BREAK)[-1:]
+    assert labels_in(broken) == [
+        "what the attempt did, if it went well",
+        "what was done instead, after Timeout",
+    ]
+
+
 def test_a_condition_that_aborts_is_the_break_itself() -> None:
     (broken,) = fragments(drawn('if x == "no" { abort Never }'), FragmentKind.BREAK)
     assert broken.arms[0].label == 'x == "no"'
@@ -207,11 +292,17 @@ def test_a_step_that_nobody_waits_for_is_never_a_failure() -> None:
     assert fragments(diagram, FragmentKind.BREAK) == []
 
 
+def test_a_value_without_a_name_is_not_shown_as_one() -> None:
+    text = 'step S.pay("inn instead of ${x}", card) step S.pay("4711", "${card}!")'
+    calls = [line.rpartition(" call ")[2] for line in arrows(drawn(text)) if " call " in line]
+    assert calls == ['pay("…", card)', 'pay("…", "…")']
+
+
 def test_no_value_is_shown_only_names() -> None:
     diagram = drawn('step S.pay("4711", card) step S.pay("${x} 4711", card)')
     text = emit(diagram)
     assert "4711" not in text
-    assert "pay(x, card)" in text
+    assert "pay(#34;#8230;#34;, card)" in text
 
 
 @pytest.mark.parametrize(

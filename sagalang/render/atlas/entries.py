@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -20,8 +20,8 @@ from sagalang.graph.undoing import calls_of
 from sagalang.model import program as p
 from sagalang.render import words
 from sagalang.render.atlas import plans
-from sagalang.render.atlas.ways import Kind, Way, abort_place, always, rejects, ways
-from sagalang.render.compensation import Matter, Open, label
+from sagalang.render.atlas.ways import Kind, Names, Way, abort_place, always, inside, rejects, ways
+from sagalang.render.compensation import Matter, Open
 from sagalang.render.diagram import SequenceDiagram
 from sagalang.render.paths import Follower, Path, Problem
 from sagalang.render.paths.results import Ending
@@ -31,8 +31,8 @@ from sagalang.render.paths.whens import Target, When
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One failure path. `slug`: a name for its files, unique in its atlas. `undone` and `operator`
-    are lines in order. `whens`: each element is a list of `--when` texts that draws it; the first
-    one drew `diagram`."""
+    are lines in order; `left` are lines on what is not undone. `whens`: each element is a list of
+    `--when` texts that draws it; the first one drew `diagram`."""
 
     slug: str
     kind: Kind
@@ -42,6 +42,7 @@ class Entry:
     operator: tuple[str, ...]
     whens: tuple[tuple[str, ...], ...]
     diagram: SequenceDiagram
+    left: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +62,10 @@ def atlas(
 ) -> tuple[Entry, ...]:
     """All failure paths of a saga, by what fails, in text order."""
     follower = Follower(graph, shown, worst)
-    found = [*_forwards(graph, follower)]
-    found += _not_undone(graph, follower, found)
-    return tuple(_entries(found))
+    names = Names(graph)
+    found = [*_forwards(graph, follower, names)]
+    found += _not_undone(graph, follower, names, found)
+    return tuple(_entries(found, names))
 
 
 def index(entries: Sequence[Entry], graph: g.SagaGraph) -> Index:
@@ -74,10 +76,15 @@ def index(entries: Sequence[Entry], graph: g.SagaGraph) -> Index:
         own = tuple(entry for entry in entries if entry.kind is kind)
         if own:
             sections.append((kind.value, own))
-    people = sum(bool(entry.operator) for entry in entries)
-    ways = "1 way" if len(entries) == 1 else f"{len(entries)} ways"
-    alone = "none needs a person" if not people else f"{people} of them need a person"
-    return Index(f"How {saga.name} fails", saga.doc, f"{ways} to fail; {alone}.", tuple(sections))
+    failing = [entry for entry in entries if entry.kind is not Kind.HANDLED]
+    people = sum(bool(entry.operator) for entry in failing)
+    ways = "1 way" if len(failing) == 1 else f"{len(failing)} ways"
+    need = "1 of them needs" if people == 1 else f"{people} of them need"
+    summary = f"{ways} to fail; {'none needs' if not people else need} a person."
+    handled = len(entries) - len(failing)
+    if handled:
+        summary += f" {handled} more {'is' if handled == 1 else 'are'} handled by the saga."
+    return Index(f"How {saga.name} fails", saga.doc, summary, tuple(sections))
 
 
 # --- What can go wrong ---------------------------------------------------------------------------
@@ -90,18 +97,39 @@ class _Found:
     at: str
     path: Path
     whens: list[tuple[When, ...]]
+    errors: dict[str | None, None]
     undone: frozenset[str]
+    before: _Found | None = None
+
+    @property
+    def title(self) -> str:
+        """What fails, and what failed before it."""
+        return f"{self.fails}, after {self.before.title}" if self.before else self.fails
 
 
-def _forwards(graph: g.SagaGraph, follower: Follower) -> Iterator[_Found]:
+def _found(
+    kind: Kind,
+    fails: str,
+    at: str,
+    path: Path,
+    whens: tuple[When, ...],
+    before: _Found | None,
+) -> _Found:
+    undone = frozenset(call.step.path for plan in path.ending.undone for call in calls_of(plan))
+    return _Found(kind, fails, at, path, [whens], {path.ending.error: None}, undone, before)
+
+
+def _forwards(graph: g.SagaGraph, follower: Follower, names: Names) -> Iterator[_Found]:
     handled = list(_handled(graph.saga.body))
     known: list[_Found] = []
     cancelled: _Found | None = None
-    for way in ways(graph):
+    for way in ways(graph, names):
         for found in _tried(way, follower, handled, known):
             known.append(found)
             if _survived(found.path.ending):
                 continue
+            if found.path.ending.kind == "completed":
+                found.kind = Kind.HANDLED
             if found.kind is Kind.STOPPED:
                 if cancelled is not None and _same(cancelled.path.ending, found.path.ending):
                     continue  # nothing that is undone happened in between
@@ -117,14 +145,18 @@ def _tried(
 ) -> list[_Found]:
     made: list[_Found] = []
     for when, fails in way.variants:
-        whens, path = _reached(when, way.at, follower, handled, known)
-        if path is None:
+        reached = _reached(when, way.at, follower, handled, known)
+        if reached is None:
             continue
+        whens, path, before = reached
         same = next((one for one in made if _same(one.path.ending, path.ending)), None)
         if same is not None and way.kind is not Kind.REFUSED:
             same.whens.append(whens)
+            same.errors[path.ending.error] = None
+            if way.kind is Kind.STOPPED:
+                same.fails += ", or too late by then"
         else:
-            made.append(_Found(way.kind, fails, way.at, path, [whens], _undone(path)))
+            made.append(_found(way.kind, fails, way.at, path, whens, before))
     failing = [one for one in made if not _survived(one.path.ending)]
     if way.kind is Kind.NO_ANSWER and len(failing) == 1:
         failing[0].fails = f"{way.variants[0][1].partition(':')[0]}: no answer"
@@ -137,11 +169,11 @@ def _reached(
     follower: Follower,
     handled: Sequence[_Handled],
     known: Sequence[_Found],
-) -> tuple[tuple[When, ...], Path | None]:
-    """The path on which it happens; in a handler that takes a failure before it."""
+) -> tuple[tuple[When, ...], Path, _Found | None] | None:
+    """The path on which it happens; in a handler after a failure before it, which is told too."""
     found = follower.follow((when,))
     if not isinstance(found, Problem):
-        return (when,), found
+        return (when,), found, None
     for attempt in handled:
         if at not in attempt.handlers:
             continue
@@ -150,8 +182,8 @@ def _reached(
                 whens = (*before.whens[0], when)
                 found = follower.follow(whens)
                 if not isinstance(found, Problem):
-                    return whens, found
-    return (when,), None
+                    return whens, found, before
+    return None
 
 
 class _Handled(NamedTuple):
@@ -183,34 +215,50 @@ def _paths(block: p.Block) -> Iterator[str]:
 
 
 def _not_undone(
-    graph: g.SagaGraph, follower: Follower, known: Sequence[_Found]
+    graph: g.SagaGraph, follower: Follower, names: Names, known: Sequence[_Found]
 ) -> Iterator[_Found]:
     for node in graph.nodes:
         step = node.statement
-        if not (isinstance(step, p.Step) and isinstance(step.compensation, p.Compensation)):
+        if not isinstance(step, p.Step | p.ChildStep):
             continue
         before = _first_to_undo(step, known)
         if before is None:
             continue
-        call = step.compensation.call
-        operation = graph.program.operation(call)
-        target = Target(call.label, step.path, undo=True)
-        subject = f"undo of {step.path}"
-        stuck = always(subject, target, "unavailable"), f"{call.label} cannot get through"
-        refused = (
-            (rejects(subject, target, r.error), f"{call.label} rejects {r.error}")
-            for r in operation.rejects
-        )
-        for when, fails in (stuck, *refused):
+        for when, fails in _stuck(graph.program, step, names):
             whens = (*before.whens[0], when)
             path = follower.follow(whens)
             if isinstance(path, Problem):
                 continue
-            fails = f"{fails}, after {before.fails}"
-            yield _Found(Kind.NOT_UNDONE, fails, step.path, path, [whens], _undone(path))
+            yield _found(Kind.NOT_UNDONE, fails, step.path, path, whens, before)
 
 
-def _first_to_undo(step: p.Step, known: Sequence[_Found]) -> _Found | None:
+def _stuck(
+    program: p.Program, step: p.Step | p.ChildStep, names: Names
+) -> Iterator[tuple[When, str]]:
+    """What may keep a step from being undone."""
+    match step:
+        case p.Step(compensation=p.Compensation(call=call)):
+            target, subject = Target(call.label, step.path, undo=True), f"undo of {step.path}"
+            yield from _no_way(program, call, target, subject, names.undo(step))
+        case p.ChildStep():
+            for saga, inner in inside(program, step):
+                if not isinstance(inner.compensation, p.Compensation):
+                    continue
+                call = inner.compensation.call
+                if not names.known(call.label):
+                    text = f"{call.label} inside saga {saga}"
+                    yield from _no_way(program, call, Target(call.label), call.label, text)
+
+
+def _no_way(
+    program: p.Program, call: p.Call, target: Target, subject: str, text: str
+) -> Iterator[tuple[When, str]]:
+    yield always(subject, target, "unavailable"), f"{text} cannot get through"
+    for rejection in program.operation(call).rejects:
+        yield rejects(subject, target, rejection.error), f"{text} rejects {rejection.error}"
+
+
+def _first_to_undo(step: p.Step | p.ChildStep, known: Sequence[_Found]) -> _Found | None:
     """The first failure that has the step undone; its own last, where nobody knows of it."""
     own: _Found | None = None
     for found in known:
@@ -221,16 +269,11 @@ def _first_to_undo(step: p.Step, known: Sequence[_Found]) -> _Found | None:
     return own
 
 
-def _undone(path: Path) -> frozenset[str]:
-    """The steps that are undone, or are to be."""
-    return frozenset(call.step.path for plan in path.ending.undone for call in calls_of(plan))
-
-
 # --- What it comes to ----------------------------------------------------------------------------
 
 
 def _survived(ending: Ending) -> bool:
-    return ending.kind == "completed" and not ending.undone
+    return ending.kind == "completed" and not ending.handled
 
 
 def _same(one: Ending, other: Ending) -> bool:
@@ -247,43 +290,54 @@ def _settled(ending: Ending) -> tuple[tuple[str, str, str], ...]:
     return tuple((one.path, one.label, one.matter.value) for one in ending.open)
 
 
-def _entries(found: Sequence[_Found]) -> Iterator[Entry]:
+def _entries(found: Sequence[_Found], names: Names) -> Iterator[Entry]:
     slugs: Counter[str] = Counter()
     for one in found:
         ending = one.path.ending
-        stuck = {item.path for item in ending.open if item.matter is Matter.UNDO}
-        left = stuck | {call.step.path for call in ending.held}
-        undone = tuple(line for plan in ending.undone for line in plans.lines(plan, left))
+        undone = tuple(line for plan in ending.undone for line in plans.lines(plan, names.undo))
         texts = tuple(tuple(when.text for when in whens) for whens in one.whens)
         yield Entry(
             _slug(one.fails, slugs),
             one.kind,
-            one.fails[:1].upper() + one.fails[1:],
+            one.title[:1].upper() + one.title[1:],
             undone,
-            _ends(ending),
-            _operator(ending),
+            _ends(ending, one.errors),
+            _operator(ending, names),
             texts,
             one.path.diagram,
+            _left(ending, names),
         )
 
 
-def _ends(ending: Ending) -> str:
+def _left(ending: Ending, names: Names) -> tuple[str, ...]:
+    """What is not undone, or not yet."""
+    lines = [f"not undone: {names.title(call.step)}" for call in ending.owed]
+    if ending.held:
+        waiting = ", ".join(names.undo(call.step) for call in ending.held)
+        lines.append(f"not undone until then: {waiting}")
+    for step in ending.kept:
+        assert isinstance(step.compensation, p.NoCompensation)
+        lines.append(f"kept: {names.title(step)} ({step.compensation.why})")
+    return tuple(lines)
+
+
+def _ends(ending: Ending, errors: Iterable[str | None]) -> str:
     match ending.kind:
         case "completed":
             return "completed"
         case "compensated":
-            return f"compensated with {ending.error}"
+            return f"compensated with {' or '.join(error for error in errors if error)}"
         case "escalated":
             return "escalated: it waits for a person"
         case _:
             return "it does not end before the call gets through"
 
 
-def _operator(ending: Ending) -> tuple[str, ...]:
+def _operator(ending: Ending, names: Names) -> tuple[str, ...]:
     """What people must do; nothing where the saga ends by itself."""
     lines = [_chore(one) for one in ending.open]
     if ending.held:
-        rest = ", ".join(label(call.step) for call in ending.held)
+        rest = ", ".join(names.undo(call.step) for call in ending.held)
         lines.append(f"Until then these wait, and then run by themselves: {rest}.")
     return tuple(lines)
 
@@ -318,7 +372,7 @@ _LONGEST: Final = 60
 
 def _slug(fails: str, used: Counter[str]) -> str:
     """A file name without suffix: small letters, digits and hyphens, on any system."""
-    words_ = re.sub(r"[^a-z0-9]+", "-", fails.partition(", after ")[0].lower()).strip("-")
+    words_ = re.sub(r"[^a-z0-9]+", "-", fails.partition(", ")[0].lower()).strip("-")
     short = words_[:_LONGEST].rstrip("-") or "path"
     if "-" not in short:
         short = f"{short}-fails"

@@ -41,7 +41,7 @@ def markdown(index: Index, link: Callable[[str], str]) -> str:
 def _row(entry: Entry) -> str:
     cells = (
         f"[{_plain(entry.title)}](#{_anchor(entry)})",
-        "<br>".join(map(_plain, entry.undone)) or _NOTHING,
+        "<br>".join(map(_plain, (*(entry.undone or (_NOTHING,)), *entry.left))),
         _plain(entry.ends),
         "<br>".join(map(_plain, entry.operator)) or _NOTHING,
     )
@@ -52,6 +52,8 @@ def _section(entry: Entry, target: str) -> list[str]:
     undone = [f"{number}. {_plain(line)}" for number, line in enumerate(entry.undone, 1)]
     lines = [f'<a id="{_anchor(entry)}"></a>', "", f"## {_plain(entry.title)}", ""]
     lines += ["Undone, in this order:", "", *undone] if undone else ["Nothing is undone."]
+    for line in entry.left:
+        lines += ["", f"{_plain(line[:1].upper() + line[1:])}."]
     lines += ["", f"How it ends: {_plain(entry.ends)}.", ""]
     for line in entry.operator:
         lines += [_plain(line), ""]

@@ -1,47 +1,43 @@
-"""What is undone, in words: one line for each thing that follows another."""
+"""What was undone, in words: one line for each thing that follows another."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable
 
 from sagalang import graph as g
+from sagalang.graph.undoing import NOTHING
 from sagalang.model import program as p
 from sagalang.render import words
-from sagalang.render.compensation import label
+from sagalang.render.failing import loop_label
+
+Name = Callable[[p.Step | p.ChildStep], str]
+"""What the undoing of a step is called."""
 
 
-def lines(plan: g.Undo, without: Collection[str] = ()) -> tuple[str, ...]:
-    """The lines of a plan, in its order. `without`: the paths of steps that are not undone."""
-    if isinstance(plan, g.UndoSequence):
-        return tuple(line for item in plan.items for line in lines(item, without))
-    text = _phrase(plan, without)
-    return (text,) if text else ()
+def lines(plan: g.Undo, name: Name) -> tuple[str, ...]:
+    """The lines of a plan, in its order."""
+    items = plan.items if isinstance(plan, g.UndoSequence) else (plan,)
+    return tuple(_phrase(item, name) for item in items)
 
 
-def _phrase(plan: g.Undo, without: Collection[str]) -> str:
+def _phrase(plan: g.Undo, name: Name) -> str:
     match plan:
         case g.UndoCall(step=step):
-            return "" if step.path in without else label(step)
+            return name(step)
         case g.UndoSequence(items=items):
-            return ", then ".join(_each(items, without))
+            return ", then ".join(_phrase(item, name) for item in items)
         case g.UndoTogether(items=items):
-            found = _each(items, without)
-            return f"at the same time: {'; '.join(found)}" if len(found) > 1 else "".join(found)
-        case g.UndoEach(loop=loop, body=body):
-            text = _phrase(body, without)
-            return f"{text} for {words.each_begun(loop)}" if text else ""
+            found = (_phrase(item, name) for item in items)
+            return f"at the same time: {'; '.join(found)}"
+        case g.UndoEach(body=body):
+            return f"{_phrase(body, name)} for {loop_label(plan)}"
         case g.UndoCase(statement=statement, arms=arms):
-            pairs = zip(_ways(statement), arms, strict=True)
-            found = [f"{way}: {text}" for way, arm in pairs if (text := _phrase(arm, without))]
-            return "; ".join(found)
-
-
-def _each(plans: tuple[g.Undo, ...], without: Collection[str]) -> list[str]:
-    return [text for plan in plans if (text := _phrase(plan, without))]
+            pairs = [
+                pair for pair in zip(_ways(statement), arms, strict=True) if pair[1] != NOTHING
+            ]
+            return "; ".join(f"{way}: {_phrase(arm, name)}" for way, arm in pairs)
 
 
 def _ways(statement: p.If | p.Attempt) -> tuple[str, ...]:
-    first, *others = words.ways(statement)
-    if isinstance(statement, p.If):
-        others = [f"if {way}" for way in others]
-    return f"if {first}", *others
+    ways = words.ways(statement)
+    return tuple(f"if {way}" for way in ways) if isinstance(statement, p.If) else ways

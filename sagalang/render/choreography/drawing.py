@@ -11,10 +11,8 @@ from sagalang.graph.structure import goes_on
 from sagalang.graph.undoing import (
     NOTHING,
     failures,
-    failures_of,
     in_sequence,
     undo_of_statement,
-    undo_when_caught,
     without,
 )
 from sagalang.model import program as p
@@ -33,6 +31,7 @@ from sagalang.render.diagram import (
     Note,
     NoteKind,
 )
+from sagalang.render.failing import Caught, caught, failures_at
 from sagalang.render.strokes import COMPLETED, compensated
 from sagalang.text import Span
 
@@ -183,7 +182,7 @@ class Drawing:
         if place.inside:
             return ()
         found: list[Item] = []
-        for failure in without(failures_of(self._program, statement), place.caught):
+        for failure in without(failures_at(self._program, statement), place.caught):
             plan = in_sequence((failure.undo, place.before))
             items = self._ending(failure.errors, plan, self._told_by(failure))
             arm = Arm(" or ".join(failure.errors), items)
@@ -346,16 +345,30 @@ class Drawing:
         inner = replace(place, caught=place.caught | errors)
         arms = [Arm("attempt", self._arm(attempt.body, news, inner))]
         for handler in attempt.handlers:
-            plan = undo_when_caught(self._program, attempt, handler)
             acts = first_of(self._cast, handler.body, after)
-            heard = self._heard(attempt, handler, news, self._undoing.first(plan, acts))
-            undone = self._undoing.phase(plan, heard.news, acts)
-            items = (*heard.items, *undone.items, *self._arm(handler.body, undone.news, place))
+            undone = self._rollback(attempt, handler, news, acts)
+            items = (*undone.items, *self._arm(handler.body, undone.news, place))
             arms.append(Arm(" or ".join(handler.errors), items))
         fragment = Fragment(FragmentKind.CRITICAL, tuple(arms), attempt.span)
         return Drawn((fragment,), News(after, "go on"))
 
-    def _heard(self, attempt: p.Attempt, handler: p.Handler, begun: News, who: int) -> Drawn:
+    def _rollback(self, attempt: p.Attempt, handler: p.Handler, begun: News, acts: int) -> Drawn:
+        """What is undone before a handler runs; after each error where that differs."""
+        cases = caught(self._program, attempt, handler)
+        found = [self._case(attempt, case, begun, acts, handler.span) for case in cases]
+        if len(cases) == 1:
+            return found[0]
+        labels = [case.label for case in cases]
+        arms = tuple(Arm(one, until(drawn, acts)) for one, drawn in zip(labels, found, strict=True))
+        alternatives = Fragment(FragmentKind.ALT, arms, handler.span)
+        return Drawn((alternatives,), News(acts, " or ".join(handler.errors)))
+
+    def _case(self, attempt: p.Attempt, case: Caught, begun: News, acts: int, span: Span) -> Drawn:
+        heard = self._heard(attempt, case, begun, self._undoing.first(case.plan, acts), span)
+        undone = self._undoing.phase(case.plan, heard.news, acts)
+        return Drawn((*heard.items, *undone.items), undone.news)
+
+    def _heard(self, attempt: p.Attempt, one: Caught, begun: News, who: int, span: Span) -> Drawn:
         """How a failure that is handled gets to `who`, the first to do something about it.
 
         `begun`: the event with which the attempt begins. To notice that nothing comes one must
@@ -364,18 +377,18 @@ class Drawing:
         events: dict[News, None] = {}
         told_of: set[str] = set()
         for failure in failures(self._program, attempt.body):
-            caught = tuple(error for error in failure.errors if error in handler.errors)
-            if caught:
-                events[self._told_by(g.Failure(failure.at, caught, failure.undo))] = None
-                told_of.update(caught)
+            errors = tuple(error for error in failure.errors if error in one.errors)
+            if errors and any(at is failure.at for at in one.at):
+                events[self._told_by(g.Failure(failure.at, errors, failure.undo))] = None
+                told_of.update(errors)
         items = [item for news in events for item in told(news, who)]
         if len(events) > 1:
-            items.append(duty(who, ("whichever of these comes",), handler.span))
-        silent = [error for error in handler.errors if error not in told_of]
+            items.append(duty(who, ("whichever of these comes",), span))
+        silent = [error for error in one.errors if error not in told_of]
         if silent:
             lines = (f"nobody tells {' or '.join(silent)}: it has to notice by itself",)
-            items += (*told(begun, who, handler.span), duty(who, lines, handler.span))
+            items += (*told(begun, who, span), duty(who, lines, span))
         if len(events) == 1 and not silent:
             (only,) = events
             return Drawn((), only)
-        return Drawn(tuple(items), News(who, " or ".join(handler.errors)))
+        return Drawn(tuple(items), News(who, " or ".join(one.errors)))

@@ -19,6 +19,7 @@ from sagalang.render.diagram import (
     MessageKind,
     Phase,
 )
+from sagalang.render.failing import loop_label
 
 
 class Undoing:
@@ -69,9 +70,8 @@ class Undoing:
             case g.UndoEach(loop=loop, body=body):
                 first = self.first(body, after)
                 (items,) = self._all((body,), News(first, f"each {loop.variable}"), after)
-                fragment = Fragment(
-                    FragmentKind.LOOP, (Arm(words.each_begun(loop), items),), loop.span
-                )
+                arms = (Arm(loop_label(plan), items),)
+                fragment = Fragment(FragmentKind.LOOP, arms, loop.span)
                 note = duty(after, ("waits until each of them is undone",))
                 return Drawn((*told(news, first), fragment, note), News(after, "all undone"))
             case g.UndoCase(statement=statement, arms=plans):

@@ -16,11 +16,12 @@ from msgspec.structs import replace
 from sagalang import graph as g
 from sagalang.graph.durations import duration
 from sagalang.graph.structure import blocks_of, goes_on
-from sagalang.graph.undoing import failures, undo_when_caught, without
+from sagalang.graph.undoing import failures, without
 from sagalang.model import program as p
 from sagalang.model.errors import BUILT_IN_ERRORS
 from sagalang.render import words
 from sagalang.render.cast import Cast
+from sagalang.render.failing import Caught, caught
 from sagalang.render.graphs.flow_graph import ClusterKind, EdgeKind, FlowGraph, FlowKind
 from sagalang.render.graphs.flow_parts import Parts, Way, Ways
 from sagalang.render.graphs.flow_undo import Undoing, in_words
@@ -261,30 +262,33 @@ class _Drawing:
         with self._parts.cluster(ClusterKind.ATTEMPT, "attempt"):
             ends = self._block(attempt.body, ways)
         for handler in attempt.handlers:
-            caught = self._caught(attempt, handler)
-            ends += self._handler(attempt, handler, caught or _never(ways, handler))
+            ends += self._handler(attempt, handler, ways)
         return ends
 
-    def _handler(self, attempt: p.Attempt, handler: p.Handler, ways: Ways) -> Ways:
-        plan = undo_when_caught(self._program, attempt, handler)
+    def _handler(self, attempt: p.Attempt, handler: p.Handler, before: Ways) -> Ways:
+        """`before`: the ways into the attempt."""
         label = f"on {' or '.join(handler.errors)}"
+        found: Ways = ()
         with self._parts.cluster(ClusterKind.HANDLER, label):
-            undone = in_words(plan)
-            if undone:
-                title = ("first undo what was begun:", *undone)
-                node = self._parts.node(FlowKind.ROLLBACK, ways, title)
-                ways = (Way(node),)
-            return self._block(handler.body, ways)
+            for one in caught(self._program, attempt, handler):
+                ways = self._caught(attempt, handler, one)
+                undone = in_words(one.plan)
+                if ways and undone:
+                    title = ("first undo what was begun:", *undone)
+                    node = self._parts.node(FlowKind.ROLLBACK, ways, title)
+                    ways = (Way(node),)
+                found += ways
+            return self._block(handler.body, found or _never(before, handler))
 
-    def _caught(self, attempt: p.Attempt, handler: p.Handler) -> Ways:
-        """From where the handler is reached."""
+    def _caught(self, attempt: p.Attempt, handler: p.Handler, one: Caught) -> Ways:
+        """From where the handler is reached, with these errors."""
         found: Ways = ()
         others = {e for other in attempt.handlers if other is not handler for e in other.errors}
         for failure in without(failures(self._program, attempt.body), others):
-            errors = tuple(error for error in failure.errors if error in handler.errors)
-            if errors:
+            errors = tuple(error for error in failure.errors if error in one.errors)
+            if errors and any(at is failure.at for at in one.at):
                 found += self._raising(failure.at, errors)
-        for error in handler.errors:
+        for error in one.errors:
             if error in BUILT_IN_ERRORS:
                 for call in _may_fail(attempt.body, error):
                     found += self._raising(call, (error,))

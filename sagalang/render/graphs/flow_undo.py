@@ -9,6 +9,7 @@ from sagalang.model import program as p
 from sagalang.render import words
 from sagalang.render.cast import Cast
 from sagalang.render.compensation import label
+from sagalang.render.failing import loop_label
 from sagalang.render.graphs.flow_graph import EdgeKind, FlowKind
 from sagalang.render.graphs.flow_parts import Parts, Way
 
@@ -87,7 +88,7 @@ class Undoing:
 
     def _pace(self, loops: tuple[str, ...]) -> tuple[str, ...]:
         """How often, for a step that stands in loops."""
-        return tuple(words.each_begun(self._loops[path]) for path in loops)
+        return tuple(words.each_happened(self._loops[path]) for path in loops)
 
 
 def in_words(plan: g.Undo) -> tuple[str, ...]:
@@ -95,7 +96,7 @@ def in_words(plan: g.Undo) -> tuple[str, ...]:
     if plan == NOTHING:
         return ()
     items = plan.items if isinstance(plan, g.UndoSequence) else (plan,)
-    return tuple(_in_one_line(item) for item in items)
+    return tuple(map(_in_one_line, items))
 
 
 def _in_one_line(plan: g.Undo) -> str:
@@ -106,8 +107,8 @@ def _in_one_line(plan: g.Undo) -> str:
             return ", then ".join(map(_in_one_line, items))
         case g.UndoTogether(items=items):
             return " beside ".join(map(_in_one_line, items))
-        case g.UndoEach(loop=loop, body=body):
-            return f"{words.each_begun(loop)}: {_in_one_line(body)}"
+        case g.UndoEach(body=body):
+            return f"{loop_label(plan)}: {_in_one_line(body)}"
         case g.UndoCase(arms=arms):
             return " or ".join(_in_one_line(arm) for arm in arms if arm != NOTHING)
 

@@ -25,7 +25,14 @@ from sagalang.render.diagram import (
     SequenceDiagram,
 )
 from sagalang.render.journal import told
-from sagalang.render.journal.exchanges import call_of, exchanges, goes_back, repetitions, values_of
+from sagalang.render.journal.exchanges import (
+    call_of,
+    exchanges,
+    goes_back,
+    repetitions,
+    struck_in,
+    values_of,
+)
 from sagalang.render.journal.lanes import Entrants, family, lanes
 from sagalang.render.journal.phases import Drawn, phases
 from sagalang.render.journal.scripts import script
@@ -101,6 +108,7 @@ class _Drawing:
         self._repeated, self._hidden = repetitions(recorded, found, kept)
         every = [exchange for each in found.values() for exchange in each]
         self._starts = {e.end: e.start for e in every if e.end is not None}
+        self._hidden |= struck_in(self._story, self._hidden)
         self._unsent = frozenset(
             index for e in every if e.kind == "not sent" for index in (e.start, e.end)
         )
@@ -122,11 +130,9 @@ class _Drawing:
             if isinstance(entry, j.Entry):
                 self._waits.follow(entry)
             over = over or (isinstance(entry, j.SagaFinished) and entry.saga_id == self.run)
-        if self._shown.cut:
-            text = "the journal ends here: its last line was not written to the end"
-            yield False, Note((text,), NoteKind.INFO)
-        elif not over:
-            yield False, Note(("the journal ends here",), NoteKind.INFO)
+        if self._shown.cut or not over:
+            why = ": its last line was not written to the end" if self._shown.cut else ""
+            yield False, Note((f"the journal ends here{why}",), NoteKind.INFO)
 
     def _line(self, index: int, line: Line) -> Iterator[Drawn]:
         match line:
@@ -134,11 +140,15 @@ class _Drawing:
                 to = self.entrants.service(label)
                 said = self._timed(line.at, f"{told.operation(label)} {text}")
                 yield None, Message(ORCHESTRATOR, to, said, MessageKind.CALL, fate=Fate.LATE)
+            case FaultStruck() if index in self._hidden:
+                pass
             case FaultStruck(label=label, text=text):
                 lane = self.entrants.service(label)
                 said = self._timed(line.at, f"fault: {told.operation(label)} {text}")
                 yield None, Note((said,), NoteKind.MARK, (lane, lane))
             case _:
+                for event in self._waits.taken(line):
+                    yield False, self._aside(line, f"takes the {event} that was kept")
                 if index in self._repeated:
                     yield self._again(index, line)
                 if index not in self._hidden:
@@ -148,10 +158,9 @@ class _Drawing:
         again = self._repeated[index]
         assert isinstance(entry, j.CallEntry)
         what = "questions" if entry.purpose is Purpose.POLL else "attempts"
-        if again.probes:
-            what += " and probes"
+        probes = " and probes" if again.probes else ""
         until = told.offset(self._at[again.last] - self._start)
-        text = f"… {again.count} more {what} until {until}"
+        text = f"… {again.count} more {what}{probes} until {until}"
         return goes_back(entry), self._aside(entry, text)
 
     def _entry(self, index: int, entry: j.Entry) -> Iterator[Drawn]:
@@ -329,13 +338,9 @@ class _Drawing:
         if entry.saga_id != self.run:
             return
         for flying in self._flying.values():
-            source, target = (
-                self.entrants.service(flying.label),
-                self.entrants.saga(flying.saga_id),
-            )
+            ends = self.entrants.service(flying.label), self.entrants.saga(flying.saga_id)
             text = f"unknown: nobody hears the answer{self._inside(flying)}"
-            kind = MessageKind.REPLY
-            lost = self._message(source, target, text, kind, flying, fate=Fate.LOST)
+            lost = self._message(*ends, text, MessageKind.REPLY, flying, fate=Fate.LOST)
             yield goes_back(flying), lost
         self._flying.clear()
         text = self._timed(entry.at, "the orchestrator dies and goes on from its journal")

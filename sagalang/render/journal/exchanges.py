@@ -9,6 +9,7 @@ from typing import Any
 from sagalang.machine.events import Place, Purpose
 from sagalang.render.journal import told
 from sagalang.runtime import journal as j
+from sagalang.runtime.journal_file import FaultStruck, Line
 
 Call = tuple[str, Place, Purpose]
 """A call of a run. The questions of one poll count as one call."""
@@ -121,6 +122,20 @@ def repetitions(
             begins[begin] = Repetition(stop - first, probes, last)
             hidden.update(index for index in indexes[call] if begin <= index < end)
     return begins, frozenset(hidden)
+
+
+def struck_in(story: Sequence[tuple[int, Line]], hidden: Container[int]) -> frozenset[int]:
+    """The faults that struck attempts which are not drawn one by one: each stands before the end of
+    its attempt."""
+    found: set[int] = set()
+    after = False
+    for index, line in reversed(story):
+        if isinstance(line, FaultStruck):
+            if after:
+                found.add(index)
+        elif isinstance(line, j.Entry):
+            after = index in hidden
+    return frozenset(found)
 
 
 def _stretches(signatures: Sequence[tuple[object, ...]]) -> Iterator[tuple[int, int]]:

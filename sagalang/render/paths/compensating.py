@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from sagalang import graph as g
 from sagalang.machine import calls
 from sagalang.machine.backward import timed
 from sagalang.machine.outcomes import NotSent, Ok, Rejected
@@ -22,16 +23,18 @@ from sagalang.render.paths.exchange import Arrows, exchange, late, waits
 from sagalang.render.strokes import aside
 
 
-def compensate(caller: Caller, step: p.Step) -> Undone:
+def compensate(caller: Caller, one: g.UndoCall) -> Undone:
     """The compensation of a step, and what must be found out before it."""
-    program, strokes = caller.program, caller.strokes
+    program, strokes, step = caller.program, caller.strokes, one.step
+    assert isinstance(step, p.Step)
     compensation = step.compensation
     assert isinstance(compensation, p.Compensation)
     memory = caller.memory.get(step.path) or caller.begun(step)
+    del caller.memory[step.path]  # of other iterations of its loop that is not what is known
     undoing = program.operation(compensation.call)
     quiet = caller.faults.quiet(step.path, undoing)
     if quiet and not memory.unknown and memory.unanswered is None and not memory.service.late:
-        return Undone((strokes.compensation(step),))
+        return Undone((strokes.compensation(step),), done=one)
     items: list[Item] = []
     if memory.unknown and needs_result(compensation.call.args):
         found = _resolve(caller, step, compensation, memory, items)
@@ -46,7 +49,7 @@ def compensate(caller: Caller, step: p.Step) -> Undone:
     items += exchange(history, Arrows(sent, answered, caller.question(undoing, sent), timeout))
     if isinstance(history.outcome, Ok) and not _too_late(compensation, history):
         items += _refused_copies(caller, step, undoing, memory)
-        return Undone(tuple(items))
+        return Undone(tuple(items), done=one)
     return Undone(tuple(items), (_open_undo(step, compensation, history),))
 
 

@@ -10,6 +10,7 @@ from sagalang.render.paths.call_history import Strike
 from sagalang.render.paths.whens import (
     CRASHES,
     Aborted,
+    AllWell,
     CallFault,
     NotInTime,
     Stopped,
@@ -25,15 +26,25 @@ class Faults:
         self._program = program
         self._whens = tuple(whens)
         self._left = [w.times if isinstance(w, CallFault) else 1 for w in self._whens]
-        self.struck: set[int] = set()
+        self._struck: list[int] = []
 
     @property
     def missed(self) -> tuple[When, ...]:
         """What never came to strike."""
-        return tuple(w for at, w in enumerate(self._whens) if at not in self.struck)
+        every = enumerate(self._whens)
+        return tuple(w for at, w in every if at not in self._struck and not isinstance(w, AllWell))
+
+    @property
+    def count(self) -> int:
+        """How often something struck."""
+        return len(self._struck)
+
+    def since(self, count: int) -> tuple[When, ...]:
+        """What struck since then, each once."""
+        return tuple(self._whens[at] for at in dict.fromkeys(self._struck[count:]))
 
     def _use(self, at: int) -> When:
-        self.struck.add(at)
+        self._struck.append(at)
         left = self._left[at]
         self._left[at] = None if left is None else left - 1
         return self._whens[at]

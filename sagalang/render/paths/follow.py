@@ -26,7 +26,7 @@ from sagalang.render.paths.caller import Caller
 from sagalang.render.paths.faults import Faults
 from sagalang.render.paths.results import Ending
 from sagalang.render.paths.walk import Walk
-from sagalang.render.paths.whens import CallFault, Problem, When
+from sagalang.render.paths.whens import AllWell, CallFault, Problem, When
 from sagalang.render.strokes import Strokes
 
 
@@ -53,6 +53,8 @@ class Follower:
     def follow(self, whens: Sequence[When]) -> Path | Problem:
         """The path on which all of that happens; a `Problem` where some of it cannot."""
         graph, saga = self._graph, self._graph.saga
+        if len(whens) > 1 and any(isinstance(when, AllWell) for when in whens):
+            return Problem("`all goes well` only where nothing else happens", "leave it out")
         faults = Faults(graph.program, whens)
         ending = Walk(graph, Caller(self._strokes, faults)).run()
         if faults.missed:

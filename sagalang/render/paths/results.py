@@ -48,8 +48,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a saga ends. `kind`: `completed`, `compensated`, `escalated`, `endless`. `undone`: the
-    plans that were carried out, those of `attempt` first; `held`: what waits for a person."""
+    """How a saga ends. `kind`: `completed`, `compensated`, `escalated`, `endless`. `undone`: what
+    was undone, that of an `attempt` first; `held`: what waits for a person; `owed`: what
+    cannot be undone; `kept`: what happened and is never undone. `handled`: a failure was
+    caught on the way."""
 
     kind: str
     items: tuple[Item, ...]
@@ -57,6 +59,9 @@ class Ending:
     undone: tuple[g.Undo, ...] = ()
     open: tuple[Open, ...] = ()
     held: tuple[g.UndoCall, ...] = ()
+    owed: tuple[g.UndoCall, ...] = ()
+    kept: tuple[p.Step, ...] = ()
+    handled: bool = False
 
 
 def task(one: Open) -> str:

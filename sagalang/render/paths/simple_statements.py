@@ -182,9 +182,11 @@ class SimpleStatements:
         child = self._program.sagas[step.saga]
         found: tuple[Open, ...] = ()
         if error is None and self.caller.faults.concerns_calls(child):
+            before = self.caller.faults.count
             ending = self.run_child(step)
             error = ending.error if ending.kind == "compensated" else None
             found = ending.open
+            items += self.inside(step, before, ending)
         undo: g.Undo = g.UndoCall(step) if is_undone(step) else NOTHING
         team = step.escalate.team if step.escalate is not None else ""
         if found:
@@ -205,6 +207,19 @@ class SimpleStatements:
         if step.escalate is not None:
             return Result(tuple(items), NOTHING, Stuck((open_,)))
         return Result(tuple(items), NOTHING, self.raised(error, place, open_))
+
+    def inside(self, step: p.ChildStep, before: int, ending: Ending) -> tuple[Item, ...]:
+        """What struck inside of a child saga, which is not drawn itself."""
+        struck = self.caller.faults.since(before)
+        if not struck:
+            return ()
+        to, name = self._strokes.to(step), f"saga {step.saga}"
+        lines = [f"{when.text}, inside {name}" for when in struck]
+        if ending.kind == "compensated":
+            lines.append(
+                f"{name} " + ("undoes its own" if ending.undone else "has nothing to undo")
+            )
+        return (Note(tuple(lines), NoteKind.INFO, (to, to), step.span),)
 
     # --- What is waited for ----------------------------------------------------------------------
 

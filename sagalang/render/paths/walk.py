@@ -9,10 +9,11 @@ in which order, follows the rules of `graph.undoing`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from sagalang import graph as g
-from sagalang.graph.structure import blocks_of, goes_on, has_pivot
+from sagalang.graph.structure import blocks_of, goes_on, has_pivot, statements
 from sagalang.graph.undoing import NOTHING, in_sequence, undo_of
 from sagalang.model import program as p
 from sagalang.model.errors import CANCELLED
@@ -27,6 +28,7 @@ from sagalang.render.diagram import (
     NoteKind,
     Phase,
 )
+from sagalang.render.failing import begun, together, undo_of_loop
 from sagalang.render.paths.caller import Caller
 from sagalang.render.paths.compensating import compensate
 from sagalang.render.paths.results import End, Ending, Raised, Result, Returned, Stuck, task
@@ -42,12 +44,17 @@ from sagalang.render.strokes import (
 @dataclass(slots=True)
 class Walk:
     """Follows one path through one saga. `_children`: the walks through its child sagas, by step.
-    `_owed`: what undoes the saga once it is completed."""
+    `_owed`: what undoes the saga once it is completed. `_turned`: it went back, at least once;
+    `_handled`: and then forwards again."""
 
     graph: g.SagaGraph
     caller: Caller
     _simple: SimpleStatements = field(init=False)
     _undone: list[g.Undo] = field(default_factory=list)
+    _stuck_at: list[g.UndoCall] = field(default_factory=list)
+    _kept: list[p.Step] = field(default_factory=list)
+    _turned: bool = False
+    _handled: bool = False
     _children: dict[str, Walk] = field(default_factory=dict)
     _owed: g.Undo = NOTHING
 
@@ -71,23 +78,33 @@ class Walk:
                 return self._stuck(result.items, found, held)
             case _:
                 closing = () if isinstance(result.end, Returned) else (COMPLETED,)
-                return Ending("completed", (*result.items, *closing), None, tuple(self._undone))
+                return self._ending("completed", (*result.items, *closing))
+
+    def _ending(
+        self,
+        kind: str,
+        items: tuple[Item, ...],
+        error: str | None = None,
+        found: tuple[Open, ...] = (),
+        held: tuple[g.UndoCall, ...] = (),
+    ) -> Ending:
+        undone, owed, kept = tuple(self._undone), tuple(self._stuck_at), tuple(self._kept)
+        return Ending(kind, items, error, undone, found, held, owed, kept, self._handled)
 
     def undo_completed(self, error: str) -> Ending:
         """What it did is undone, because its parent saga asks for it."""
         return self._back(error, (), self._owed)
 
     def _back(self, error: str, items: tuple[Item, ...], plan: g.Undo) -> Ending:
-        phase, undone = self._undo_plan(plan)
+        phase, undone = self._undo_plan(plan, self.graph.saga.body)
         items += phase
         if undone.stuck:
             return self._stuck(items, undone.stuck, undone.held, error)
         last = self.graph.saga.when_compensated
         if last is not None:
             items += self._block(last.body, Place(epilogue=True)).items
-        nothing = not self._undone
-        items += (compensated(error, nothing=nothing),)
-        return Ending("compensated", items, error, tuple(self._undone))
+        items += (compensated(error, nothing=not self._turned),)
+        return self._ending("compensated", items, error)
 
     def _stuck(
         self,
@@ -103,15 +120,28 @@ class Walk:
             lines.append("waiting until then: " + ", ".join(label(one.step) for one in held))
         note = Note(tuple(lines), NoteKind.OUTCOME)
         kind = "escalated" if told else "endless"
-        return Ending(kind, (*items, note), error, tuple(self._undone), found, held)
+        return self._ending(kind, (*items, note), error, found, held)
 
-    def _undo_plan(self, plan: g.Undo) -> tuple[tuple[Item, ...], Undone]:
-        """A plan as a phase of its own."""
+    def _undo_plan(self, plan: g.Undo, body: p.Block) -> tuple[tuple[Item, ...], Undone]:
+        """The plan of a block as a phase of its own."""
+        self._kept += (step for step in self._happened(body) if step not in self._kept)
         if plan == NOTHING:
             return (), Undone()
-        self._undone.append(plan)
+        self._turned = True
         undone = perform(plan, self._compensate)
+        if undone.done != NOTHING:
+            self._undone.append(undone.done)
         return (Phase(undone.items),), undone
+
+    def _happened(self, block: p.Block) -> Iterator[p.Step]:
+        """The steps that happened, or may have, and that nothing undoes."""
+        for statement in statements(block):
+            if isinstance(statement, p.Step) and isinstance(
+                statement.compensation, p.NoCompensation
+            ):
+                memory = self.caller.memory.get(statement.path)
+                if memory is not None and (memory.service.happened or memory.unknown):
+                    yield statement
 
     # --- Statements ------------------------------------------------------------------------------
 
@@ -155,7 +185,10 @@ class Walk:
                 return Result()
 
     def _run_child(self, step: p.ChildStep) -> Ending:
-        return self._inside(step).run()
+        child = self._inside(step)
+        ending = child.run()
+        self.caller.now = child.caller.now
+        return ending
 
     def _inside(self, step: p.ChildStep) -> Walk:
         """The walk through a child saga; only what it comes to is drawn."""
@@ -169,22 +202,28 @@ class Walk:
 
     def _compensate(self, one: g.UndoCall) -> Undone:
         if isinstance(one.step, p.ChildStep):
-            return self._compensate_child(one.step)
-        return compensate(self.caller, one.step)
+            undone = self._compensate_child(one, one.step)
+        else:
+            undone = compensate(self.caller, one)
+        if undone.stuck:
+            self._stuck_at.append(one)
+        return undone
 
-    def _compensate_child(self, step: p.ChildStep) -> Undone:
+    def _compensate_child(self, one: g.UndoCall, step: p.ChildStep) -> Undone:
         sent = self.caller.strokes.compensation(step)
         child = self._children.get(step.path)
         if child is None:
             if not self.caller.faults.concerns_calls(self._program.sagas[step.saga]):
-                return Undone((sent,))
+                return Undone((sent,), done=one)
             child = self._inside(step)
             child.run()
+        before = self.caller.faults.count
         ending = child.undo_completed(CANCELLED)
+        told = self._simple.inside(step, before, ending)
         if not ending.open:
-            return Undone((sent,))
-        lines = (f"saga {step.saga} cannot be undone", *(task(one) for one in ending.open))
-        return Undone((sent, Note(lines, NoteKind.MARK)), ending.open)
+            return Undone((sent, *told), done=one)
+        lines = (f"saga {step.saga} cannot be undone", *(task(each) for each in ending.open))
+        return Undone((sent, *told, Note(lines, NoteKind.MARK)), ending.open)
 
     # --- Compound statements ---------------------------------------------------------------------
 
@@ -203,12 +242,11 @@ class Walk:
             for one in found
         )
         fragment = Fragment(FragmentKind.PAR, arms, part.span)
-        owed = [result.undo for result in found if result.undo != NOTHING]
-        undo: g.Undo = NOTHING
-        if len(owed) == 1:
-            undo = owed[0]
-        elif owed:
-            undo = g.UndoTogether(tuple(owed), partly=first is not None)
+        owed = [
+            begun(one.undo) if first is not None and one.end is not first else one.undo
+            for one in found
+        ]
+        undo = together(owed, partly=first is not None)
         stuck = [result.end for result in found if isinstance(result.end, Stuck)]
         end: End = first
         if stuck and first is None:
@@ -219,14 +257,15 @@ class Walk:
         return Result((fragment,), undo, end)
 
     def _for(self, loop: p.For, place: Place) -> Result:
-        before = len(self.caller.faults.struck)
+        before = self.caller.faults.count
         result = self._block(loop.body, place)
-        one = result.end is not None or len(self.caller.faults.struck) > before
+        one = result.end is not None or self.caller.faults.count > before
         text = f"{words.loop(loop)}: one of them" if one else words.loop(loop)
         fragment = Fragment(FragmentKind.LOOP, (Arm(text, result.items),), loop.span)
+        if result.end is not None:
+            return Result((fragment,), undo_of_loop(loop, result.undo), result.end)
         each = undo_of(loop.body)
-        undo = g.UndoEach(loop, each) if each != NOTHING else NOTHING
-        return Result((fragment,), undo, result.end)
+        return Result((fragment,), g.UndoEach(loop, each) if each != NOTHING else NOTHING)
 
     def _if(self, branch: p.If, place: Place) -> Result:
         test = words.condition(branch.condition)
@@ -266,7 +305,8 @@ class Walk:
         if handler is None:
             fragment = Fragment(FragmentKind.CRITICAL, (body,), attempt.span)
             return replace(result, items=(fragment,))
-        phase, undone = self._undo_plan(result.undo)
+        phase, undone = self._undo_plan(result.undo, attempt.body)
+        self._handled = True
         label_ = error or ""
         if undone.stuck:
             arms = (body, Arm(label_, phase))
