@@ -15,7 +15,9 @@ from verify.chance import random_saga
 
 from sagalang.graph import lower
 from sagalang.model.program import Program
+from sagalang.render import choreography
 from sagalang.render import diagram as d
+from sagalang.render.atlas import atlas
 from sagalang.render.sequence import model
 from sagalang.workspace import load, load_text
 
@@ -179,7 +181,11 @@ def drawn(sagas: Iterable[tuple[Program, str]]) -> list[d.SequenceDiagram]:
 
 
 def examples() -> list[d.SequenceDiagram]:
-    return drawn(example_sagas())
+    """Each saga as it is, as a choreography, and with SAGA_SLOW every way in which it fails."""
+    sagas = example_sagas()
+    graphs = [lower(program, saga) for program, saga in sagas]
+    ways = [entry.diagram for graph in graphs for entry in atlas(graph)] if SLOW else []
+    return [*drawn(sagas), *map(choreography.model, graphs), *ways]
 
 
 SEVERAL: Final = (d.FragmentKind.PAR, d.FragmentKind.ALT, d.FragmentKind.CRITICAL)

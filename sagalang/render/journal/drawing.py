@@ -67,8 +67,6 @@ def model(
     )
 
 
-# --- Drawing -------------------------------------------------------------------------------------
-
 _Placed = j.CallEntry | j.ChildStarted | j.ChildFinished | j.TimerStarted | j.TimerEnded
 
 
