@@ -174,18 +174,6 @@ def without(found: Iterable[Failure], caught: Iterable[str]) -> tuple[Failure, .
     return tuple(failure for failure in left if failure.errors)
 
 
-def undo_when_caught(program: p.Program, attempt: p.Attempt, handler: p.Handler) -> Undo:
-    """What of the body is undone before the handler runs, as far as it happened."""
-    if any(error in BUILT_IN_ERRORS for error in handler.errors):
-        return undo_of(attempt.body)  # it can strike at any point, the last one included
-    plans = [
-        failure.undo
-        for failure in failures(program, attempt.body)
-        if any(error in handler.errors for error in failure.errors)
-    ]
-    return max(plans, key=lambda plan: len(calls_of(plan)), default=NOTHING)
-
-
 def _refusals(program: p.Program, step: p.Step | p.ChildStep) -> tuple[str, ...]:
     if isinstance(step, p.Step):
         return tuple(rejection.error for rejection in program.operation(step.call).rejects)
