@@ -162,7 +162,7 @@ def hostile_sagas() -> list[tuple[Program, str]]:
     return sagas_of(HOSTILE_FILE)
 
 
-def random_sagas(n: int = 300 if SLOW else 30) -> list[tuple[Program, str]]:
+def random_sagas(n: int = 300 if SLOW else 8) -> list[tuple[Program, str]]:
     """Well-typed sagas; the same ones every time. What their contracts lack no picture minds."""
     found = []
     for seed in range(n):
@@ -261,7 +261,7 @@ def diagrams(draw: st.DrawFn) -> d.SequenceDiagram:
     return d.SequenceDiagram(draw(texts()), tuple(cast), tuple(draw(items)), draw(texts()))
 
 
-def random_diagrams(n: int = 200 if SLOW else 30) -> list[d.SequenceDiagram]:
+def random_diagrams(n: int = 200 if SLOW else 10) -> list[d.SequenceDiagram]:
     """About n generated diagrams, the same ones every time; one process can read them all."""
     found: list[d.SequenceDiagram] = []
 
