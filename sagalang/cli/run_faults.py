@@ -71,18 +71,12 @@ class Faults:
             yield LateArrival(when, label)
 
 
-_ALWAYS = 10**12
-
-
 class _Planned:
-    """The faults of `--fault`. What strikes always counts down from more than anybody has, so that
-    each time can be told."""
+    """The faults of `--fault`, each time they strike."""
 
     def __init__(self, planned: list[PlannedFault]) -> None:
         self._planned = planned
-        for fault in planned:
-            fault.remaining = _ALWAYS if fault.remaining is None else fault.remaining
-        self._left = [fault.remaining for fault in planned]
+        self._told = [0] * len(planned)
         self._sent: dict[str, Ms] = {}
 
     def sent(self, entry: j.AttemptStarted) -> None:
@@ -90,9 +84,9 @@ class _Planned:
 
     def new(self) -> Iterator[Strike]:
         for index, fault in enumerate(self._planned):
-            if fault.remaining == self._left[index]:
+            if fault.times == self._told[index]:
                 continue
-            self._left[index] = fault.remaining
+            self._told[index] = fault.times
             late = fault.kind == "arrives late" and fault.operation in self._sent
             due = self._sent[fault.operation] + fault.after if late else None
             yield Strike(fault.operation, _words(fault), late, due)

@@ -24,7 +24,7 @@ from sagalang.compile.layout import (
 )
 from sagalang.compile.scenario_views import TestsView, TestView
 from sagalang.compile.steps import error_class
-from sagalang.compile.views import _group, _name_everything
+from sagalang.compile.views import group, name_everything
 from sagalang.model import program as p
 from sagalang.model import types as t
 from sagalang.model.expressions import may_fail
@@ -50,7 +50,7 @@ class Tools:
 def tests_view(program: p.Program, name: str) -> TestsView:
     """The tests of the program's scenarios; `name` is the module that they import."""
     module = Module(program)
-    _name_everything(module)
+    name_everything(module)
     theirs = {
         made
         for (kind, _), made in module.names.items()
@@ -249,7 +249,7 @@ def _imports(
 
 
 def _from(source: str, names: Iterable[str]) -> Sequence[str]:
-    listed = sorted(names, key=_group)
+    listed = sorted(names, key=group)
     if not listed:
         return ()
     line = f"from {source} import {', '.join(listed)}"

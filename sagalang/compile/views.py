@@ -35,7 +35,7 @@ from sagalang.model.program import RELENTLESS
 def module_view(program: p.Program) -> ModuleView:
     """Everything that is printed. Raises `CannotCompile`."""
     module = Module(program)
-    _name_everything(module)
+    name_everything(module)
     enum_views = tuple(records.enum(module, found) for found in program.enums.values())
     record_views = tuple(records.declared(module, found) for found in program.records.values())
     errors = tuple(records.declared(module, found, "error") for found in program.errors.values())
@@ -81,7 +81,7 @@ def module_view(program: p.Program) -> ModuleView:
 # --- Names -------------------------------------------------------------------------------------
 
 
-def _name_everything(module: Module) -> None:
+def name_everything(module: Module) -> None:
     """Claim the names of the module's own things, in an order that favours the obvious."""
     program, names, taken = module.program, module.names, module.taken
     taken.claim("SERVICES")
@@ -195,7 +195,7 @@ def _module_doc(program: p.Program) -> str:
     return docstring("\n".join([*lines, "", f"Change {main} and compile it again."]), 0)
 
 
-def _group(name: str) -> tuple[int, str]:
+def group(name: str) -> tuple[int, str]:
     """Constants, then classes, then the rest: how linters sort names that are imported."""
     if name.isupper() and len(name) > 1:
         return 0, name
@@ -209,13 +209,13 @@ def _imports(module: Module, has_main: bool) -> tuple[str, ...]:
     blocks = []
     standard = ["import sys"] if has_main else []
     standard += [
-        f"from {source} import {', '.join(sorted(by_module[source], key=_group))}"
+        f"from {source} import {', '.join(sorted(by_module[source], key=group))}"
         for source in sorted(by_module)
         if source != RUNTIME
     ]
     if standard:
         blocks.append("\n".join(standard))
-    own = [name for name in sorted(by_module.get(RUNTIME, []), key=_group) if name != "main"]
+    own = [name for name in sorted(by_module.get(RUNTIME, []), key=group) if name != "main"]
     lines = []
     if own:
         doc = Bracket(Text(""), tuple(Text(name) for name in own))
@@ -233,7 +233,7 @@ def _exports(module: Module, has_main: bool) -> str:
     names = [name for (kind, _), name in module.names.items() if kind in kinds]
     names += [name for name in module.inline.values() if name]
     names += ["SERVICES", *(["main"] if has_main else [])]
-    items = tuple(Text(f'"{name}"') for name in sorted(names, key=_group))
+    items = tuple(Text(f'"{name}"') for name in sorted(names, key=group))
     return joined(statement("__all__ = ", Bracket(Text(""), items, "[", "]"), 0))
 
 

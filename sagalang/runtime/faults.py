@@ -27,7 +27,8 @@ class PlannedFault:
     value: Any = None
     after: Ms = 0
     remaining: int | None = 1
-    struck: bool = False
+    times: int = 0
+    """How often it struck."""
     key: str | None = None
 
     def strikes(self, operation: str, args: tuple[Any, ...], key: str | None) -> bool:
@@ -39,8 +40,12 @@ class PlannedFault:
             and (self.key is None or self.key == key)
         )
 
+    @property
+    def struck(self) -> bool:
+        return self.times > 0
+
     def use(self) -> None:
-        self.struck = True
+        self.times += 1
         if self.remaining is not None:
             self.remaining -= 1
 
