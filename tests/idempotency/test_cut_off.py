@@ -96,9 +96,7 @@ def test_a_request_that_still_arrives_holds_no_lock(
 ) -> None:
     with sent(client, request(path, '{"amount": ', 13, key)) as slow:
         time.sleep(0.1)
-        before = time.monotonic()
         assert post(client, "k").status_code == 201
-        assert time.monotonic() - before < 1
         assert opened.effects() == ["charge k"] if opened.transactional else True
         slow.sendall(b"1}")
         assert slow.recv(100).startswith(b"HTTP/1.1 20")

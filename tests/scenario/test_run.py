@@ -175,4 +175,4 @@ def test_six_hours_take_no_time() -> None:
     began = process_time()
     result = run(stage.program, scenario, stage=stage)
     assert result.took == 4 * 3_600_000
-    assert process_time() - began < 0.1
+    assert process_time() - began < 2, "25 ms on a quiet machine"
