@@ -35,7 +35,7 @@ def command(file: str, port: int | None, faults: tuple[str, ...], latency: str, 
     saga mock order.saga --fault "Payment.charge times out after effect, always"
     """
     from sagalang.cli.inputs import InputProblem, TextProblem, read_faults
-    from sagalang.cli.run_plan import parse_latency
+    from sagalang.cli.running.plan import parse_latency
     from sagalang.cli.terminal import show_diagnostics, summary, usage_error
     from sagalang.runtime.fakes import FakeWorld
     from sagalang.runtime.faults import CRASHES, plan

@@ -67,9 +67,9 @@ def command(
     Exit status: 0 completed, 1 compensated or escalated, 2 could not run.
     """
     from sagalang.cli.inputs import EarlierRun, InputProblem, TextProblem
-    from sagalang.cli.run_drive import Manner, in_its_time
-    from sagalang.cli.run_journal import traces
-    from sagalang.cli.run_plan import prepare
+    from sagalang.cli.running.drive import Manner, in_its_time
+    from sagalang.cli.running.journal import traces
+    from sagalang.cli.running.plan import prepare
     from sagalang.cli.terminal import show_diagnostics, usage_error
     from sagalang.runtime.codec import DecodeError
     from sagalang.runtime.logs import to_stderr

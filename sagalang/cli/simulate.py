@@ -212,7 +212,7 @@ def _strategies(names: tuple[str, ...]) -> tuple[str, ...]:
 def _setting(clients: str | None, seed: int | None, given: Mapping[str, Any]) -> Setting:
     """What was given, on top of the defaults. Raises InputProblem where it does not fit."""
     from sagalang.cli.inputs import InputProblem
-    from sagalang.cli.run_plan import parse_duration
+    from sagalang.cli.running.plan import parse_duration
     from sagalang.simulate.outage import BUCKET, Failing, Setting
 
     made: dict[str, Any] = {} if seed is None else {"seed": seed}

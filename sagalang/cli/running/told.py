@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from sagalang.cli.run_journal import Keeping, Traces
-    from sagalang.cli.run_plan import Plan
-    from sagalang.cli.run_services import Fakes
+    from sagalang.cli.running.journal import Keeping, Traces
+    from sagalang.cli.running.plan import Plan
+    from sagalang.cli.running.services import Fakes
     from sagalang.interpret.run import RunResult
     from sagalang.model import program as p
     from sagalang.runtime.journal_file import Header
@@ -128,7 +128,7 @@ def next_command(plan: Plan, result: RunResult, journal: str | None) -> None:
 def say_traces(wanted: Traces, kept: Keeping, header: Header) -> None:
     """Write the picture, and say what was written and what was not. How the saga ended is more
     important: the exit status stays that of the run."""
-    from sagalang.cli.run_journal import write_picture
+    from sagalang.cli.running.journal import write_picture
 
     if wanted.journal is not None:
         if kept.problem:

@@ -14,9 +14,9 @@ import click
 
 if TYPE_CHECKING:
     from sagalang.cli.live import Live
-    from sagalang.cli.run_journal import Traces
-    from sagalang.cli.run_plan import Plan
-    from sagalang.cli.run_services import Fakes
+    from sagalang.cli.running.journal import Traces
+    from sagalang.cli.running.plan import Plan
+    from sagalang.cli.running.services import Fakes
     from sagalang.interpret.run import Run, RunResult
     from sagalang.runtime.clock import Clock
     from sagalang.runtime.engine import MemoryEngine
@@ -56,9 +56,9 @@ def in_its_time(plan: Plan, manner: Manner) -> int:
 async def _run(plan: Plan, manner: Manner, clock: Clock) -> int:
     from sagalang.cli.live import Live
     from sagalang.cli.report import STATUS
-    from sagalang.cli.run_journal import header, keeping
-    from sagalang.cli.run_services import services
-    from sagalang.cli.run_told import introduce, say_traces, wait_hints
+    from sagalang.cli.running.journal import header, keeping
+    from sagalang.cli.running.services import services
+    from sagalang.cli.running.told import introduce, say_traces, wait_hints
     from sagalang.cli.terminal import progress
     from sagalang.interpret import run as interpret
     from sagalang.runtime.engine import MemoryEngine
@@ -108,7 +108,7 @@ def _report(
     took: int,
 ) -> None:
     from sagalang.cli import report
-    from sagalang.cli.run_told import next_command, say_remembered, say_unused
+    from sagalang.cli.running.told import next_command, say_remembered, say_unused
     from sagalang.cli.terminal import coloured
 
     program, world = plan.loaded.program, None if fakes is None else fakes.world
@@ -151,7 +151,7 @@ def _draw() -> float:
 async def _watched(plan: Plan, began: Run, engine: MemoryEngine, live: Live) -> RunResult:
     """Run to the end while the view ticks; Ctrl-C asks the saga to cancel, twice gives up."""
     from sagalang.cli.inputs import event_value, scripted_sends
-    from sagalang.cli.run_told import as_it_is
+    from sagalang.cli.running.told import as_it_is
     from sagalang.interpret.run import Send
 
     asked = False
@@ -203,7 +203,7 @@ def _guarded(told: Observer, remembered: list[str]) -> Observer:
     not.
     """
     from sagalang.cli.inputs import EarlierRun
-    from sagalang.cli.run_told import next_id
+    from sagalang.cli.running.told import next_id
     from sagalang.machine.events import Purpose
     from sagalang.runtime import journal as j
 

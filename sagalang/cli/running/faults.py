@@ -12,8 +12,8 @@ from sagalang.runtime.faults import PlannedFault
 from sagalang.runtime.journal_file import FaultStruck, LateArrival
 
 if TYPE_CHECKING:
-    from sagalang.cli.run_plan import Plan
-    from sagalang.cli.run_services import Fakes
+    from sagalang.cli.running.plan import Plan
+    from sagalang.cli.running.services import Fakes
     from sagalang.model.program import Ms, Operation
 
 _CRASHES = frozenset({Kind.CRASH_BEFORE, Kind.CRASH_AFTER, Kind.CRASH_DURING})

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sagalang.cli.run_plan import Plan
+    from sagalang.cli.running.plan import Plan
     from sagalang.runtime.clock import Clock
     from sagalang.runtime.crashing import Crashing
     from sagalang.runtime.fakes import FakeWorld

@@ -22,8 +22,8 @@ from sagalang.runtime.journal_file import (
 )
 
 if TYPE_CHECKING:
-    from sagalang.cli.run_plan import Plan
-    from sagalang.cli.run_services import Fakes
+    from sagalang.cli.running.plan import Plan
+    from sagalang.cli.running.services import Fakes
     from sagalang.model.program import Ms
     from sagalang.runtime import journal as j
     from sagalang.workspace import Loaded
@@ -127,7 +127,7 @@ class Keeping:
     and in a file as they happen. The run goes on whatever becomes of the file."""
 
     def __init__(self, plan: Plan, wanted: Traces, fakes: Fakes | None) -> None:
-        from sagalang.cli.run_faults import Faults
+        from sagalang.cli.running.faults import Faults
         from sagalang.runtime.journal_values import covering
 
         self.lines: list[Line] = []
