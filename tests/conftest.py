@@ -7,6 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A slow machine is no finding: how long something takes is what the benchmarks measure.
+settings.register_profile(
+    "sagalang", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("sagalang")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
