@@ -179,7 +179,15 @@ def _connect(redis: Any, url: str) -> Any:
     from redis.backoff import ExponentialBackoff
 
     retry = import_module(f"{redis.__name__}.retry").Retry(ExponentialBackoff(0.5, 0.05), 3)
-    return redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5, retry=retry)
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=5,
+        socket_connect_timeout=5,
+        retry=retry,
+        # How many requests there are at once is for the web server to say: at a limit of its own,
+        # which is 100 from version 8 on, the client raises.
+        max_connections=2**31,
+    )
 
 
 def _check(client: Any) -> bool:

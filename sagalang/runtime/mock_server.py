@@ -88,7 +88,8 @@ async def serve(world: FakeWorld, port: int = 0, latency: Latency = 0) -> AsyncI
             service.name: f"http://127.0.0.1:{listener.getsockname()[1]}"
             for service, listener in zip(services, bound, strict=True)
         }
-        servers = [_server(_app(world, service, clock, latency)) for service in services]
+        ended = asyncio.Event()
+        servers = [_server(_app(world, service, clock, latency), ended) for service in services]
         tasks = [
             asyncio.create_task(server.serve(sockets=[listener]))
             for server, listener in zip(servers, bound, strict=True)
@@ -101,8 +102,7 @@ async def serve(world: FakeWorld, port: int = 0, latency: Latency = 0) -> AsyncI
                 await asyncio.sleep(0.005)
             yield Mock(urls, world, clock)
         finally:
-            for server in servers:
-                server.should_exit = server.force_exit = True
+            ended.set()
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
@@ -137,19 +137,31 @@ class _Leaving:
         await self._inner.aclose()
 
 
-def _server(app: Any) -> uvicorn.Server:
+def _server(app: Any, ended: asyncio.Event) -> uvicorn.Server:
     import uvicorn
 
-    class Quiet(uvicorn.Server):
+    class Prompt(uvicorn.Server):
+        """Ends once it is told to; uvicorn's own takes up to 0.2 s, and so would every run."""
+
         @contextlib.contextmanager
         def capture_signals(self) -> Any:
             # Signals belong to the program that runs the mock.
             yield
 
-    config = uvicorn.Config(
-        app, log_level="critical", access_log=False, lifespan="off", timeout_graceful_shutdown=0
-    )
-    return Quiet(config)
+        async def main_loop(self) -> None:
+            await ended.wait()
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            for server in self.servers:
+                server.close()
+            for connection in list(self.server_state.connections):
+                connection.shutdown()
+            held = list(self.server_state.tasks)
+            for task in held:
+                task.cancel()
+            await asyncio.gather(*held, return_exceptions=True)
+
+    return Prompt(uvicorn.Config(app, log_level="critical", access_log=False, lifespan="off"))
 
 
 def _app(world: FakeWorld, service: Service, clock: Clock, latency: Latency) -> Any:

@@ -11,8 +11,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+import warm
 
 ROOT = Path(__file__).parents[2]
 ORDER = "examples/order/order.saga"
@@ -20,13 +22,14 @@ SHOP = "examples/shop/shop.saga"
 SAGA = Path(sys.executable).parent / "saga"
 
 
-def saga(
-    *arguments: str | Path,
-    cwd: Path = ROOT,
-    env: dict[str, str] | None = None,
-    stdin: str = "",
-    timeout: float = 60,
+def saga(*arguments: str | Path, **given: Any) -> subprocess.CompletedProcess[str]:
+    return warm.run("saga", *arguments, **{"cwd": ROOT, **given})
+
+
+def started_anew(
+    *arguments: str | Path, cwd: Path = ROOT, env: dict[str, str] | None = None, stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
+    """The same from nothing, as a shell starts it: once for each command and exit status."""
     return subprocess.run(
         [SAGA, *map(str, arguments)],
         cwd=cwd,
@@ -35,8 +38,18 @@ def saga(
         capture_output=True,
         text=True,
         check=False,
-        timeout=timeout,
+        timeout=60,
     )
+
+
+def hasty(folder: Path, *changes: tuple[str, str]) -> str:
+    """The order saga where nobody waits long: a lost answer costs 0.3 s for each attempt."""
+    text = (ROOT / ORDER).read_text()
+    for old, new in (("timeout 2s", "timeout 300ms"), ("backoff 200ms", "backoff 20ms"), *changes):
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "a.saga").write_text(text)
+    return "a.saga"
 
 
 def ledger(result: subprocess.CompletedProcess[str]) -> dict[str, tuple[str, str]]:
@@ -53,7 +66,7 @@ def ledger(result: subprocess.CompletedProcess[str]) -> dict[str, tuple[str, str
 
 
 def test_check_of_right_files_says_ok_and_exits_0() -> None:
-    result = saga("check", ORDER, SHOP)
+    result = started_anew("check", ORDER, SHOP)
     assert result.returncode == 0
     assert result.stdout.startswith("ok")
     assert result.stderr == ""
@@ -62,7 +75,7 @@ def test_check_of_right_files_says_ok_and_exits_0() -> None:
 def test_check_shows_place_and_fix_and_exits_1(tmp_path: Path) -> None:
     broken = (ROOT / ORDER).read_text().replace("    compensate refund(key)\n", "")
     (tmp_path / "a.saga").write_text(broken)
-    result = saga("check", "a.saga", cwd=tmp_path)
+    result = started_anew("check", "a.saga", cwd=tmp_path)
     assert result.returncode == 1
     assert "error[SG301]: nothing undoes `Payment.charge`" in result.stdout
     assert "--> a.saga:" in result.stdout
@@ -79,7 +92,7 @@ def test_check_exits_1_on_a_warning_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["missing.saga", "."])
 def test_check_of_what_cannot_be_read_exits_2(tmp_path: Path, name: str) -> None:
-    result = saga("check", name, cwd=tmp_path)
+    result = started_anew("check", name, cwd=tmp_path)
     assert result.returncode == 2
     assert "error[SG901]: cannot read" in result.stdout
     assert "Traceback" not in result.stderr
@@ -103,7 +116,7 @@ def test_check_concise_is_one_line_each(tmp_path: Path) -> None:
 
 
 def test_check_reads_standard_input() -> None:
-    result = saga("check", "-", stdin="record A { x: int }\n")
+    result = started_anew("check", "-", stdin="record A { x: int }\n")
     assert result.returncode == 0
 
 
@@ -134,8 +147,8 @@ def test_check_watches_and_tells_again_after_a_save(tmp_path: Path) -> None:
 
 def test_colour_is_for_terminals_and_no_color_wins(tmp_path: Path) -> None:
     (tmp_path / "a.saga").write_text("record A { x: nope }\n")
-    assert "\x1b[" not in saga("check", "a.saga", cwd=tmp_path).stdout
-    forced = saga("check", "a.saga", cwd=tmp_path, env={"FORCE_COLOR": "1"})
+    assert "\x1b[" not in started_anew("check", "a.saga", cwd=tmp_path).stdout
+    forced = started_anew("check", "a.saga", cwd=tmp_path, env={"FORCE_COLOR": "1"})
     assert "\x1b[1;31m" in forced.stdout
     never = saga("check", "a.saga", cwd=tmp_path, env={"FORCE_COLOR": "1", "NO_COLOR": "1"})
     assert "\x1b[" not in never.stdout
@@ -146,26 +159,26 @@ def test_colour_is_for_terminals_and_no_color_wins(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("word", ["SG301", "sg301", "missing-compensation"])
 def test_explain_takes_code_and_name(word: str) -> None:
-    result = saga("explain", word)
+    result = started_anew("explain", word)
     assert result.returncode == 0
     assert "missing-compensation" in result.stdout
     assert "SG301" in result.stdout
 
 
 def test_explain_of_an_unknown_code_proposes_one() -> None:
-    result = saga("explain", "missing-compensatoin")
+    result = started_anew("explain", "missing-compensatoin")
     assert result.returncode == 2
     assert "did you mean `missing-compensation`?" in result.stderr
 
 
 def test_unknown_command_proposes_one_and_exits_2() -> None:
-    result = saga("chekc")
+    result = started_anew("chekc")
     assert result.returncode == 2
     assert "did you mean `check`?" in result.stderr
 
 
 def test_version_and_completion() -> None:
-    assert re.fullmatch(r"saga \d+\.\d+\.\d+\n", saga("--version").stdout)
+    assert re.fullmatch(r"saga \d+\.\d+\.\d+\n", started_anew("--version").stdout)
     for shell in ("bash", "zsh", "fish"):
         assert "_SAGA_COMPLETE" in saga("completion", shell).stdout
 
@@ -174,7 +187,7 @@ def test_version_and_completion() -> None:
 
 
 def test_new_project_checks_and_runs(tmp_path: Path) -> None:
-    made = saga("new", "trip", cwd=tmp_path)
+    made = started_anew("new", "trip", cwd=tmp_path)
     assert made.returncode == 0
     assert saga("check", "trip/trip.saga", cwd=tmp_path).returncode == 0
     ran = saga("run", "trip/trip.saga", "--mock", cwd=tmp_path)
@@ -189,7 +202,7 @@ def test_new_project_checks_and_runs(tmp_path: Path) -> None:
 def test_new_touches_nothing_that_is_there(tmp_path: Path) -> None:
     (tmp_path / "trip").mkdir()
     (tmp_path / "trip" / "mine.txt").write_text("mine")
-    result = saga("new", "trip", cwd=tmp_path)
+    result = started_anew("new", "trip", cwd=tmp_path)
     assert result.returncode == 2
     assert [p.name for p in (tmp_path / "trip").iterdir()] == ["mine.txt"]
     assert [p.name for p in tmp_path.iterdir()] == ["trip"]
@@ -199,7 +212,7 @@ def test_new_touches_nothing_that_is_there(tmp_path: Path) -> None:
 
 
 def test_run_on_fakes_completes_and_shows_the_ledger() -> None:
-    result = saga("run", ORDER, "--mock")
+    result = started_anew("run", ORDER, "--mock")
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("completed")
     assert {effect for _, effect in ledger(result).values()} == {"done"}
@@ -207,7 +220,7 @@ def test_run_on_fakes_completes_and_shows_the_ledger() -> None:
 
 
 def test_out_of_stock_is_compensated_and_the_refund_names_the_key_of_the_charge() -> None:
-    result = saga("run", ORDER, "--mock", "--fault", "Inventory.reserve rejects OutOfStock")
+    result = started_anew("run", ORDER, "--mock", "--fault", "Inventory.reserve rejects OutOfStock")
     assert result.returncode == 1
     assert result.stdout.startswith("compensated with OutOfStock")
     rows = ledger(result)
@@ -218,9 +231,9 @@ def test_out_of_stock_is_compensated_and_the_refund_names_the_key_of_the_charge(
     assert rows["Inventory.reserve"][1] == "none"
 
 
-def test_a_lost_answer_is_compensated_although_nobody_knows() -> None:
+def test_a_lost_answer_is_compensated_although_nobody_knows(tmp_path: Path) -> None:
     fault = "Payment.charge times out after effect, always"
-    result = saga("run", ORDER, "--mock", "--fault", fault)
+    result = saga("run", hasty(tmp_path), "--mock", "--fault", fault, cwd=tmp_path)
     assert result.returncode == 1
     assert result.stdout.startswith("compensated with Timeout")
     assert ledger(result)["Payment.charge"][1] == "undone"
@@ -358,10 +371,9 @@ def test_best_effort_that_failed_is_named_in_the_end() -> None:
 
 
 def test_late_call_after_an_unfenced_compensation_is_not_hidden(tmp_path: Path) -> None:
-    text = (ROOT / ORDER).read_text().replace("absent ok, fences late", "absent ok")
-    (tmp_path / "a.saga").write_text(text)
+    file = hasty(tmp_path, ("absent ok, fences late", "absent ok"))
     fault = "Payment.charge arrives late after 60s, always"
-    result = saga("run", "a.saga", "--mock", "--fault", fault, cwd=tmp_path)
+    result = saga("run", file, "--mock", "--fault", fault, cwd=tmp_path)
     assert result.returncode == 1
     assert "LEFT      Payment.charge" in result.stdout
     assert ledger(result)["Payment.charge"][1] == "done"
@@ -391,7 +403,7 @@ def test_fault_without_mock_is_refused() -> None:
 
 
 def test_missing_secret_is_refused_before_anything_is_called() -> None:
-    result = saga("run", SHOP, env={"PAYMENT_AUTH": ""})
+    result = started_anew("run", SHOP, env={"PAYMENT_AUTH": ""})
     assert result.returncode == 2
     assert "PAYMENT_AUTH" in result.stderr
     assert "nothing was called" in result.stderr
@@ -406,7 +418,7 @@ def test_a_file_with_errors_does_not_run(tmp_path: Path) -> None:
 
 def test_services_that_are_down_mean_not_sent_and_nothing_to_undo() -> None:
     down = {"ORDERS_URL": "http://127.0.0.1:9"}
-    result = saga("run", ORDER, env=down)
+    result = started_anew("run", ORDER, env=down)
     assert result.returncode == 1
     assert result.stdout.startswith("compensated with NotSent")
     assert "nothing, because nothing had happened" in result.stdout
@@ -495,30 +507,30 @@ def test_mock_on_a_taken_port_says_so(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        result = saga("mock", ORDER, "--port", str(taken.getsockname()[1]), timeout=20)
+        result = started_anew("mock", ORDER, "--port", str(taken.getsockname()[1]))
     assert result.returncode == 2
     assert "cannot listen" in result.stderr
 
 
 def test_render_prints_or_writes_mermaid(tmp_path: Path) -> None:
-    printed = saga("render", ORDER)
+    printed = started_anew("render", ORDER)
     assert printed.stdout.startswith("sequenceDiagram\n")
     target = tmp_path / "order.mmd"
     assert saga("render", ORDER, "-o", target).returncode == 0
     assert target.read_text() == printed.stdout
-    refused = saga("render", ORDER, "-o", tmp_path / "order.mmd" / "x.mmd")
+    refused = started_anew("render", ORDER, "-o", tmp_path / "order.mmd" / "x.mmd")
     assert refused.returncode == 2
     assert "cannot write" in refused.stderr
 
 
 def test_compile_writes_once_and_says_what_cannot_be_compiled(tmp_path: Path) -> None:
-    first = saga("compile", ORDER, "-o", tmp_path)
+    first = started_anew("compile", ORDER, "-o", tmp_path)
     assert first.returncode == 0, first.stderr
     assert first.stdout.startswith("wrote")
     assert saga("compile", ORDER, "-o", tmp_path).stdout.startswith("unchanged")
     text = (ROOT / ORDER).read_text() + "\nlet first = [10, 20][5]\n"
     (tmp_path / "a.saga").write_text(text)
-    refused = saga("compile", "a.saga", "-o", "out", cwd=tmp_path)
+    refused = started_anew("compile", "a.saga", "-o", "out", cwd=tmp_path)
     assert refused.returncode == 1
     assert "error[SG701]" in refused.stdout
     assert not (tmp_path / "out").exists()

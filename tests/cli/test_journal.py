@@ -146,10 +146,11 @@ def test_trace_alone_keeps_no_file(tmp_path: Path) -> None:
 
 
 def test_late_arrivals_and_crashes_of_a_mock_run_are_drawn(tmp_path: Path) -> None:
-    drawn = tmp_path / "run.txt"
-    faults = ("Payment.charge arrives late after 3s", "crash after Inventory.reserve")
+    drawn, hasty = tmp_path / "run.txt", tmp_path / "hasty.saga"
+    hasty.write_text(Path(ORDER).read_text().replace("timeout 2s", "timeout 400ms"))
+    faults = ("Payment.charge arrives late after 600ms", "crash after Inventory.reserve")
     given = [part for text in faults for part in ("--fault", text)]
-    made = saga("run", ORDER, "--mock", *given, "--trace", drawn)
+    made = saga("run", hasty, "--mock", *given, "--trace", drawn)
     assert made.exit_code == 0, made.output
     told = drawn.read_text()
     assert "fault: charge arrives late" in told

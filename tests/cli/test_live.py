@@ -11,12 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
+import warm
 
 from sagalang.cli.live import Live
 from sagalang.machine.events import Place, Purpose
 from sagalang.runtime import journal as j
 
-ROOT = Path(__file__).parents[2]
 SAGA = Path(sys.executable).parent / "saga"
 
 TEXT = """
@@ -50,19 +50,13 @@ saga Pay(order: string) {
 """
 
 
-def run(
-    folder: Path, *options: str, env: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return warm.run("saga", *arguments(folder, *options), cwd=folder)
+
+
+def arguments(folder: Path, *options: str) -> list[str]:
     (folder / "pay.saga").write_text(TEXT)
-    return subprocess.run(
-        [SAGA, "run", "pay.saga", "--mock", "--input", '{"order": "o-1"}', *options],
-        cwd=folder,
-        env={**os.environ, **(env or {})},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    return ["run", "pay.saga", "--mock", "--input", '{"order": "o-1"}', *options]
 
 
 def shown(text: str) -> list[str]:
@@ -117,7 +111,16 @@ def test_a_log_takes_the_place_of_the_live_view(tmp_path: Path) -> None:
 
 def test_spans_of_a_run_go_where_the_variables_say(tmp_path: Path) -> None:
     pytest.importorskip("opentelemetry.sdk")
-    result = run(tmp_path, "--format", "json", env={"OTEL_TRACES_EXPORTER": "console"})
+    # From nothing: they are written when the interpreter ends.
+    result = subprocess.run(
+        [SAGA, *arguments(tmp_path, "--format", "json")],
+        cwd=tmp_path,
+        env={**os.environ, "OTEL_TRACES_EXPORTER": "console"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
     for name in ("saga Pay", "step Payment.charge", "Payment.close"):
         assert f'"name": "{name}"' in result.stdout
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import warm
 
 ROOT = Path(__file__).parents[2]
 ORDER = "examples/order/order.saga"
@@ -21,12 +22,17 @@ SHORT = (
 )
 
 
-def simulate(
-    *arguments: str, cwd: Path = ROOT, env: dict[str, str] | None = None
+def simulate(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return warm.run("saga", "simulate", *arguments, cwd=cwd)
+
+
+def simulate_anew(
+    *arguments: str, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
+    """From nothing, as a shell starts it: once for each exit status, and for each random order."""
     return subprocess.run(
         [SAGA, "simulate", *arguments],
-        cwd=cwd,
+        cwd=ROOT,
         env={**os.environ, **(env or {})},
         capture_output=True,
         text=True,
@@ -36,7 +42,7 @@ def simulate(
 
 
 def test_the_preset_prints_a_line_for_each_strategy_and_what_comes_next() -> None:
-    result = simulate("--preset", "contention", "--clients", "5,10", "--trials", "3")
+    result = simulate_anew("--preset", "contention", "--clients", "5,10", "--trials", "3")
     assert (result.returncode, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
     for strategy in ("none", "exponential", "equal", "full", "decorrelated"):
@@ -76,8 +82,8 @@ def test_an_outage_in_json_has_the_load_over_time() -> None:
 
 
 def test_the_same_command_says_the_same_and_another_seed_something_else() -> None:
-    first = simulate(ORDER, *SHORT).stdout
-    assert simulate(ORDER, *SHORT).stdout == first
+    first = simulate_anew(ORDER, *SHORT).stdout
+    assert simulate_anew(ORDER, *SHORT).stdout == first
     assert simulate(ORDER, *SHORT, "--seed", "1").stdout != first
 
 
@@ -94,7 +100,7 @@ def test_without_matplotlib_a_picture_is_refused_before_the_work(tmp_path: Path)
     hidden = "import sys; sys.modules['matplotlib'] = None\n"
     (tmp_path / "sitecustomize.py").write_text(hidden)
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-    result = simulate(ORDER, "--plot", "a.svg", env={"PYTHONPATH": path})
+    result = simulate_anew(ORDER, "--plot", "a.svg", env={"PYTHONPATH": path})
     assert result.returncode == 2
     assert result.stdout == ""
     assert "error: pictures are drawn by matplotlib, which is not installed" in result.stderr

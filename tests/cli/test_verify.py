@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import warm
 
 SAGA = Path(sys.executable).parent / "saga"
 ROOT = Path(__file__).parents[2]
@@ -35,13 +36,24 @@ def verify(folder: Path, text: str, *options: str) -> subprocess.CompletedProces
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return warm.run("saga", *arguments, cwd=folder)
+
+
+def verify_anew(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
+    """From nothing, as a shell starts it: once for each exit status."""
+    (folder / "buy.saga").write_text(text, "utf-8")
     return subprocess.run(
-        [SAGA, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=60
+        [SAGA, "verify", "buy.saga"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
 
 
 def test_a_saga_that_holds_is_told_so(tmp_path: Path) -> None:
-    done = verify(tmp_path, HOLDS)
+    done = verify_anew(tmp_path, HOLDS)
     assert done.returncode == 0
     assert "ok  Buy: nothing found; complete (every combination of faults, 1 crash)" in done.stdout
     assert "next: saga test buy.saga" in done.stdout
@@ -51,7 +63,7 @@ def test_a_saga_that_holds_is_told_so(tmp_path: Path) -> None:
 def test_a_hole_is_shown_with_its_promise_its_picture_its_ledger_and_a_scenario(
     tmp_path: Path,
 ) -> None:
-    done = verify(tmp_path, LEAKS)
+    done = verify_anew(tmp_path, LEAKS)
     assert done.returncode == 1
     assert "error[SG601]: Buy is compensated, and `Stock.reserve` may still happen" in done.stdout
     assert "`fences late` is missing here" in done.stdout
@@ -142,7 +154,7 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path, options: list[str], sai
 
 
 def test_a_saga_with_errors_is_not_explored(tmp_path: Path) -> None:
-    done = verify(tmp_path, HOLDS.replace("keyed ", ""))
+    done = verify_anew(tmp_path, HOLDS.replace("keyed ", ""))
     assert done.returncode == 2
     assert "nothing was explored" in done.stderr
 

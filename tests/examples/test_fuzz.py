@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import pytest
 import test_order_services
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from test_order_services import SERVICES, running
+from test_order_services import changed, running
 
 schemathesis = pytest.importorskip("schemathesis")
 from schemathesis import GenerationMode  # noqa: E402
@@ -155,11 +154,7 @@ def test_it_finds_a_planted_bug(
     right: str,
     wrong: str,
 ) -> None:
-    copy = tmp_path / "services"
-    shutil.copytree(SERVICES, copy)
-    text = (copy / file).read_text("utf-8")
-    assert text.count(right) == 1
-    (copy / file).write_text(text.replace(right, wrong), "utf-8")
+    copy = changed(tmp_path / "services", file, right, wrong)
     monkeypatch.setattr(test_order_services, "SERVICES", copy)
     with running(tmp_path / "data") as services, pytest.raises(FailureGroup) as found:
         fuzz(getattr(services, service), service)

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
+from test_order_services import CLIENT, running
 
 ROOT = Path(__file__).parents[2]
 ORDER = ROOT / "examples" / "order"
@@ -27,17 +29,12 @@ print(json.dumps({"status": done.returncode, "out": done.stdout, "err": done.std
 """
 
 
-def run(
-    folder: Path, *arguments: str, stock: str | None = None, command: list[str] | None = None
-) -> dict[str, Any]:
-    """Run the saga while the services run; what it printed, and what the services hold after."""
+def run_anew(folder: Path) -> dict[str, Any]:
+    """As the README has it: one command starts the services, and the saga while they run."""
     services = [sys.executable, str(ORDER / "services"), "--port", "0"]
-    services += ["--dir", str(folder / "data")]
-    if stock is not None:
-        services += ["--stock", stock]
-    started = [*(command or [str(SAGA), "run", str(ORDER / "order.saga")]), *arguments]
+    services += ["--dir", str(folder / "data"), "--run", "--"]
     done = subprocess.run(
-        [*services, "--run", "--", sys.executable, "-c", SHOW, *started],
+        [*services, sys.executable, "-c", SHOW, str(SAGA), "run", str(ORDER / "order.saga")],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": ""},
         capture_output=True,
@@ -49,8 +46,22 @@ def run(
     return made
 
 
+def run(
+    folder: Path, *arguments: str, stock: str | None = None, compiled: Path | None = None
+) -> dict[str, Any]:
+    """Run the saga while the services run; what it printed, and what the services hold after."""
+    program = ["saga", "run", ORDER / "order.saga"] if compiled is None else [compiled]
+    with running(folder / "data", *(["--stock", stock] if stock else [])) as services:
+        urls = {"ORDERS": services.orders, "PAYMENT": services.payment}
+        urls["INVENTORY"] = services.inventory
+        env = {f"{name}_URL": url for name, url in urls.items()}
+        done = warm.run(*program, *arguments, cwd=folder, env=env)
+        held = {name: CLIENT.get(url).json() for name, url in urls.items()}
+    return {"status": done.returncode, "out": done.stdout, "err": done.stderr, **held}
+
+
 def test_order_completes_on_the_real_services(tmp_path: Path) -> None:
-    made = run(tmp_path)
+    made = run_anew(tmp_path)
     assert made["status"] == 0, made["err"]
     assert made["out"].startswith("completed")
     assert [order["status"] for order in made["ORDERS"]["orders"]] == ["CONFIRMED"]
@@ -129,8 +140,7 @@ def test_keys_are_the_same_on_fakes_and_on_real_services(tmp_path: Path, mock: b
         "Inventory.reserve": "612c9207-62c6-5d1a-99fa-b59c808d1a88",
     }
     if mock:
-        command = [str(SAGA), "run", str(ORDER / "order.saga"), "--mock", "--format", "json"]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        done = warm.run("saga", "run", ORDER / "order.saga", "--mock", "--format", "json")
         steps = json.loads(done.stdout)["steps"]
     else:
         steps = json.loads(run(tmp_path, "--format", "json")["out"])["steps"]
@@ -154,14 +164,12 @@ def test_compiled_saga_leaves_the_same_in_the_real_services(
         f'{{"id": "o-1", "sku": "tea", "qty": 2, "amount": {amount}}}'
     )
     out = tmp_path / "out"
-    subprocess.run([SAGA, "compile", ORDER / "order.saga", "-o", out], check=True, timeout=60)
+    assert warm.run("saga", "compile", ORDER / "order.saga", "-o", out).returncode == 0
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     given = str(tmp_path / "order.json")
     interpreted = run(tmp_path / "one", "--input", given, stock=stock)
-    compiled = run(
-        tmp_path / "two", given, stock=stock, command=[sys.executable, str(out / "order.py")]
-    )
+    compiled = run(tmp_path / "two", given, stock=stock, compiled=out / "order.py")
     assert interpreted["out"].startswith(outcome)
     assert json.loads(compiled["out"])["outcome"] == outcome, compiled["err"]
     assert compiled["status"] == interpreted["status"]

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import warm
 
 ROOT = Path(__file__).parents[2]
 SHOP = ROOT / "examples" / "shop" / "shop.saga"
-SAGA = Path(sys.executable).parent / "saga"
 INPUT = {
     "id": "o-1",
     "lines": [{"sku": "A", "qty": 1}, {"sku": "B", "qty": 2}],
@@ -31,35 +28,25 @@ PARALLEL = ("Payment.authorize", "Inventory.reserve", "Payment.release", "Invent
 def fakes(folder: Path, fault: str | None) -> Iterator[tuple[dict[str, str], list[str]]]:
     """Serves the shop's HTTP services; in the end the list holds the calls they got."""
     options = ["--fault", fault] if fault else []
-    process = subprocess.Popen(
-        [SAGA, "mock", SHOP, "--port", "0", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
     calls: list[str] = []
-    env = {**os.environ, "SHOP_DB": str(folder / "shop.db")}
-    try:
-        assert process.stdout is not None
+    env = {"SHOP_DB": str(folder / "shop.db")}
+    with warm.Started("saga", "mock", SHOP, "--port", "0", *options) as process:
         while not (line := process.stdout.readline()).startswith("next:"):
             assert line, "the fakes ended"
             if line.startswith("export "):
                 name, _, value = line.removeprefix("export ").strip().partition("=")
                 env[name] = value
         yield env, calls
-    finally:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
         calls += [line.strip() for line in err.splitlines()]
 
 
-def run(folder: Path, command: list[str | Path], fault: str | None) -> tuple[str, list[str], str]:
+def run(folder: Path, program: list[str | Path], fault: str | None) -> tuple[str, list[str], str]:
     """Outcome, calls with their keys (parallel parts in any order), status of the order."""
     folder.mkdir()
     with fakes(folder, fault) as (env, calls):
-        done = subprocess.run(
-            command, env=env, cwd=folder, capture_output=True, text=True, check=False, timeout=60
-        )
+        done = warm.run(*program, env=env, cwd=folder)
     made = json.loads(done.stdout)
     outcome = made["outcome"]
     kind = outcome["kind"] if isinstance(outcome, dict) else outcome
@@ -96,13 +83,13 @@ def test_compiled_and_interpreted_shop_make_the_same_calls_with_the_same_keys(
 ) -> None:
     given = tmp_path / "order.json"
     given.write_text(json.dumps(INPUT))
-    subprocess.run([SAGA, "compile", SHOP, "-o", tmp_path / "out"], check=True, timeout=60)
+    assert warm.run("saga", "compile", SHOP, "-o", tmp_path / "out").returncode == 0
     interpreted = run(
-        tmp_path / "one", [SAGA, "run", SHOP, "--input", given, "--format", "json"], fault
+        tmp_path / "one", ["saga", "run", SHOP, "--input", given, "--format", "json"], fault
     )
     # The module of the shop's own code lies beside the .saga file; compiled code is put there too.
     (tmp_path / "out" / "shop").symlink_to(SHOP.parent / "shop")
-    compiled = run(tmp_path / "two", [sys.executable, tmp_path / "out" / "shop.py", given], fault)
+    compiled = run(tmp_path / "two", [tmp_path / "out" / "shop.py", given], fault)
     assert interpreted[0] == outcome
     assert interpreted[2] == status
     assert interpreted[1]

@@ -14,7 +14,7 @@ from sagalang.diagnostics.render import concise, full, to_json
 from sagalang.workspace import Loaded, load_text
 
 ROOT = Path(__file__).parents[2]
-MANY = 400 if "SAGA_SLOW" in os.environ else 150
+MANY = 400 if "SAGA_SLOW" in os.environ else 80
 POLICIES = (ROOT / "examples" / "shop" / "policies.saga").read_text(encoding="utf-8")
 SEEDS = [
     (ROOT / "examples" / "shop" / "shop.saga").read_text(encoding="utf-8"),

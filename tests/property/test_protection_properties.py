@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from random import Random
 from typing import Any
 
@@ -79,7 +80,7 @@ class Watched:
             self.running -= 1
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300 if "SAGA_SLOW" in os.environ else 150, deadline=None)
 @given(policies, st.integers(0, 2**32), st.integers(1, 25), maybe)
 def test_nothing_leaks_whatever_is_cancelled_or_interrupted(
     policy: p.Policy, seed: int, callers: int, patient: bool

@@ -495,17 +495,19 @@ def test_plain_functions_are_protected_in_their_threads() -> None:
 def test_threads_share_one_breaker_without_serialising_calls() -> None:
     guard = Protection("s", breaker=TWO_FAILURES)
 
+    all_of_them = threading.Barrier(10)
+    met = []
+
     @guard
     def work() -> None:
-        time.sleep(0.1)
+        met.append(all_of_them.wait(30))
 
     threads = [threading.Thread(target=work) for _ in range(10)]
-    began = time.monotonic()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert time.monotonic() - began < 0.6
+    assert sorted(met) == list(range(10))
 
 
 def test_a_plain_block_is_one_attempt() -> None:

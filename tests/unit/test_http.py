@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import socket
+import ssl
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -352,6 +356,40 @@ def test_a_failed_handshake_is_not_sent() -> None:
         return outcome
 
     assert name(asyncio.run(main())) == "NotSent NotSent"
+
+
+@pytest.mark.parametrize(("trusted", "outcome"), [(True, "Ok"), (False, "NotSent NotSent")])
+def test_who_is_trusted_is_for_the_system_to_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trusted: bool, outcome: str
+) -> None:
+    """Also where another service speaks plain HTTP."""
+    program, key, certificate = shutil.which("openssl"), tmp_path / "key", tmp_path / "certificate"
+    if program is None:
+        pytest.skip("no openssl to make a certificate with")
+    made = [program, "req", "-x509", "-nodes", "-subj", "/CN=localhost"]
+    made += ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    made += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate]
+    subprocess.run(made, check=True, capture_output=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate if trusted else tmp_path / "none"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await head(reader)
+        writer.write(http(200, b'{"auth":"a"}'))
+
+    async def main() -> Outcome:
+        server = await asyncio.start_server(handler, "127.0.0.1", 0, ssl=context)
+        port = server.sockets[0].getsockname()[1]
+        places = {"Shipping": "http://127.0.0.1:9", "Payment": f"https://127.0.0.1:{port}"}
+        transport = HttpTransport({name: HttpService(url) for name, url in places.items()})
+        async with asyncio.timeout(20):
+            answered = await transport.call(AUTHORIZE)
+        await transport.aclose()
+        server.close()
+        return answered
+
+    assert name(asyncio.run(main())) == outcome
 
 
 def test_a_kept_connection_that_was_closed_is_replaced_and_one_that_dies_is_unknown() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -82,7 +83,7 @@ def _record(fields: dict[str, Any]) -> tuple[Type, st.SearchStrategy[Any]]:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150 if "SAGA_SLOW" in os.environ else 60, deadline=None)
 def test_what_is_written_is_read_again(data: st.DataObject) -> None:
     type_, values = data.draw(typed())
     value = data.draw(values)
