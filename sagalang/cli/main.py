@@ -9,9 +9,14 @@ import sys
 from importlib import import_module
 from typing import Final, NoReturn
 
-import click
-
 from sagalang import __version__
+
+try:
+    import click
+except ModuleNotFoundError:  # installed without dependencies, to run compiled sagas
+    print("error: `saga` needs the packages that come with it", file=sys.stderr)
+    print("  = help: pip install sagalang", file=sys.stderr)
+    sys.exit(2)
 
 _COMMANDS: Final = {
     "new": "Make a project that passes `saga check` and runs.",

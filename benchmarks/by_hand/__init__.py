@@ -1,0 +1,1 @@
+"""The shop's saga as one writes it without sagalang, to compare with what it compiles to."""

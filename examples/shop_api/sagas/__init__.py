@@ -1,0 +1,1 @@
+"""Compiled from examples/shop; made again by `make compiled`."""
