@@ -48,6 +48,11 @@ external: $(DEV) ## the tests with the real Mermaid, PlantUML, Graphviz, Pyright
 	npm install --prefix tests/external/pyright --no-audit --no-fund --no-package-lock --loglevel=error
 	$(BIN)/python -m pytest tests/external
 
+SEED ?= 1
+COUNT ?= 100000
+equivalence: $(DEV) ## COUNT random sagas under faults, interpreted and compiled, from SEED
+	PYTHONPATH=tests $(BIN)/python -m compile.equivalence --seed $(SEED) --count $(COUNT)
+
 bless: $(DEV) ## rewrite golden files and expected messages; read the difference
 	$(BIN)/python -m pytest --bless
 
@@ -79,6 +84,6 @@ dist: $(DEV) ## wheel and sdist, tried outside the source tree
 	$(PYTHON) tests/dist/try_wheel.py dist
 
 clean: ## what can be made again
-	rm -rf dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .saga-services
+	rm -rf dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .saga-services equivalence-differences
 
-.PHONY: help setup demo test check external bless compiled generated bench servers dist clean
+.PHONY: help setup demo test check external equivalence bless compiled generated bench servers dist clean

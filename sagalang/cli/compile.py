@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     default=Path(),
     help="The folder to write to; it is made if need be. Default: the current one.",
 )
+@click.option("--single-file", is_flag=True, help="Everything in one module, imports included.")
 @click.option("--tests", is_flag=True, help="Also write a pytest file: one test per scenario.")
 @click.option(
     "--templates",
@@ -34,17 +36,24 @@ if TYPE_CHECKING:
 @click.option("--diff", "how", flag_value="diff", help="Write nothing, show what would change.")
 @click.option("--force", is_flag=True, help="Overwrite files that were edited by hand.")
 def command(
-    file: str, folder: Path, tests: bool, templates: Path | None, how: str | None, force: bool
+    file: str,
+    folder: Path,
+    single_file: bool,
+    tests: bool,
+    templates: Path | None,
+    how: str | None,
+    force: bool,
 ) -> None:
     """Write the Python that does what the sagas of a .saga file say.
 
-    Only what changed is written, each file at once and all of them or none. A file that was edited
-    by hand is left alone. Exit status: 0 done, 1 the file has errors, a file is in the way, or
-    something would change (--check, --diff), 2 something cannot be read or written.
+    A file that imports others becomes a package of modules, one for each file; one that does not,
+    a plain module. Only what changed is written, each file at once and all of them or none. A file
+    that was edited by hand is left alone. Exit status: 0 done, 1 the file has errors, a file is in
+    the way, or something would change (--check, --diff), 2 something cannot be read or written.
     """
     from sagalang.cli.compiled_files import compare
     from sagalang.cli.terminal import show_diagnostics, summary, usage_error
-    from sagalang.compile import TemplateProblem, compile_program, source_name
+    from sagalang.compile import TemplateProblem, compile_package, compile_program
     from sagalang.workspace import load
 
     loaded = load(file)
@@ -54,14 +63,15 @@ def command(
         click.echo(f"{summary(loaded.diagnostics)}; nothing was written", err=True)
         sys.exit(2 if any(d.name == "unreadable-file" for d in loaded.diagnostics) else 1)
     try:
-        compiled = compile_program(loaded.program, tests=tests, templates=templates)
+        compiler = compile_program if single_file else compile_package
+        compiled = compiler(loaded.program, tests=tests, templates=templates)
     except TemplateProblem as problem:
         usage_error(str(problem), problem.advice)
         return
     if compiled.problems:
         _refuse(loaded.program, compiled)
     try:
-        found = compare(folder, compiled.files, source_name(loaded.program), tests=tests)
+        found = compare(folder, compiled.files, tests=tests)
     except OSError as error:
         usage_error(f"cannot read {error.filename}: {error.strerror or error}")
         return
@@ -70,10 +80,30 @@ def command(
     if not force:
         _stop_before_edits(found)
     _write(found)
-    if loaded.program.sagas:
-        several = len(loaded.program.sagas) > 1
-        saga = f"{next(iter(loaded.program.sagas))} " if several else ""
-        click.echo(f"next: python {folder / compiled.files[0].path} {saga}input.json")
+    _say_next(loaded.program, compiled, folder, single_file=single_file)
+
+
+def _say_next(program: Program, compiled: Compiled, folder: Path, *, single_file: bool) -> None:
+    sagas = program.sagas.values()
+    own = [saga for saga in sagas if single_file or saga.span.file == program.main]
+    if own:
+        saga = f"{own[0].name} " if len(own) > 1 else ""
+        run = _run_command(folder, compiled)
+        click.echo(f"next: {run} {saga}input.json")
+
+
+def _run_command(folder: Path, compiled: Compiled) -> str:
+    if not compiled.is_package:
+        return f"python {folder / compiled.main}"
+    module = compiled.main.removesuffix(".py").replace("/", ".")
+    where = folder.resolve()
+    try:
+        inside = where.relative_to(Path.cwd()).parts
+    except ValueError:
+        inside = ()
+    if inside:
+        return f"python -m {'.'.join(inside)}.{module}"
+    return f"cd {shlex.quote(str(where.parent))} && python -m {where.name}.{module}"
 
 
 def _refuse(program: Program, compiled: Compiled) -> NoReturn:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import unified_diff
 from pathlib import Path
@@ -13,11 +13,15 @@ from sagalang.compile.seal import Origin, origin, same, source_of
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file: what it should hold (None: no longer made), what it holds (None: it is missing)."""
+    """A file: what it should hold (None: no longer made), what it holds (None: it is missing).
+
+    `only_there`: whatever it holds is right.
+    """
 
     path: Path
     wanted: str | None
     text: str | None
+    only_there: bool = False
 
     @property
     def state(self) -> str:
@@ -26,7 +30,7 @@ class Found:
             return "no longer made"
         if self.text is None:
             return "missing"
-        return "same" if same(self.text, self.wanted) else "differs"
+        return "same" if self.only_there or same(self.text, self.wanted) else "differs"
 
     @property
     def in_the_way(self) -> str:
@@ -42,22 +46,24 @@ class Found:
                 return ""
 
 
-def compare(
-    folder: Path, files: Sequence[GeneratedFile], source: str, *, tests: bool
-) -> list[Found]:
-    """What is to be made beside what the folder holds. Raises OSError.
+def compare(folder: Path, files: Sequence[GeneratedFile], *, tests: bool) -> list[Found]:
+    """What is to be made beside what the folders hold. Raises OSError.
 
-    `source`: the name in the seals of what is made from this source. `tests`: whether tests are
-    made; if not, those in the folder are left out.
+    `tests`: whether tests are made; if not, those in the folders are left out.
     """
-    made = [Found(folder / file.path, file.text, _read(folder / file.path)) for file in files]
+    made = [
+        Found(path, file.text, _read(path), only_there=not file.source)
+        for file in files
+        for path in (folder / file.path,)
+    ]
     wanted = {found.path for found in made}
     left = (
         path
-        for path in sorted(folder.glob("*.py"))
+        for place in sorted({path.parent for path in wanted})
+        for path in sorted(place.glob("*.py"))
         if path not in wanted and (tests or not path.name.startswith("test_"))
     )
-    return [*made, *_abandoned(left, source)]
+    return [*made, *_abandoned(left, {file.source for file in files} - {""})]
 
 
 def difference(found: Found) -> str:
@@ -71,14 +77,14 @@ def difference(found: Found) -> str:
     return "".join(lines)
 
 
-def _abandoned(paths: Iterable[Path], source: str) -> list[Found]:
+def _abandoned(paths: Iterable[Path], sources: Collection[str]) -> list[Found]:
     found = []
     for path in paths:
         try:
             text = _read(path)
         except OSError:
             continue  # not ours to judge
-        if text is not None and source_of(text) == source:
+        if text is not None and source_of(text) in sources:
             found.append(Found(path, None, text))
     return found
 

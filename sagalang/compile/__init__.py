@@ -7,8 +7,8 @@ from sagalang.compile.generate import (
     Compiled,
     GeneratedFile,
     NotCompilable,
+    compile_package,
     compile_program,
-    source_name,
 )
 from sagalang.compile.templating import TemplateProblem
 
@@ -17,6 +17,6 @@ __all__ = [
     "GeneratedFile",
     "NotCompilable",
     "TemplateProblem",
+    "compile_package",
     "compile_program",
-    "source_name",
 ]

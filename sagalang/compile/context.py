@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from sagalang.compile import naming
 from sagalang.compile.naming import BUILTINS, Names, camel
 from sagalang.model import program as p
 from sagalang.model import types as t
+from sagalang.runtime.data import field_name
 from sagalang.text import Span
 
 RUNTIME = "sagalang.runtime.saga"
@@ -16,6 +20,7 @@ _STANDARD = {
     "Any": "typing",
     "Decimal": "decimal",
     "Mapping": "collections.abc",
+    "Protocol": "typing",
     "StrEnum": "enum",
     "UUID": "uuid",
     "dataclass": "dataclasses",
@@ -43,7 +48,6 @@ _OF_RUNTIME = (
     "NotDone",
     "NotSent",
     "Policy",
-    "Promises",
     "RELENTLESS",
     "Rate",
     "RateLimited",
@@ -52,6 +56,7 @@ _OF_RUNTIME = (
     "Saga",
     "SagaDefinition",
     "SagaError",
+    "Secret",
     "Service",
     "Throttled",
     "Timeout",
@@ -64,12 +69,9 @@ _OF_RUNTIME = (
     "item",
     "largest",
     "make_map",
-    "param",
     "python",
     "query",
-    "rejects",
     "rounded",
-    "route",
     "smallest",
     "text",
     "to_json",
@@ -79,7 +81,7 @@ _OF_RUNTIME = (
 IMPORTABLE = {**_STANDARD, **dict.fromkeys(_OF_RUNTIME, RUNTIME)}
 
 
-RESERVED = {*IMPORTABLE, *BUILTINS, "main", "run_main", "sys"}
+RESERVED = {*IMPORTABLE, *BUILTINS, "annotations", "main", "run_main", "sys"}
 """Names that a module does not give to its own things."""
 
 
@@ -97,15 +99,28 @@ class Module:
     """A module in the making. `names` maps (kind, name in the language) to the Python name."""
 
     program: p.Program
-    taken: Names = field(
-        default_factory=lambda: Names({*IMPORTABLE, *BUILTINS, "main", "run_main", "sys"})
-    )
+    """The whole program."""
+    own: p.Program
+    """What this module declares of it."""
+    path: tuple[str, ...]
+    """Where it lies in the package: folders, and its own name."""
+    sees: tuple[Module, ...] = ()
+    """The modules that it may import from; all of them are made already."""
+    foreign: dict[str, tuple[Module, str]] = field(default_factory=dict)
+    """Names that others declare: by the name here, the module and the name there."""
+    taken: Names = field(default_factory=lambda: Names(RESERVED))
     names: dict[tuple[str, str], str] = field(default_factory=dict)
     inline: dict[t.InlineRecord, str] = field(default_factory=dict)
+    alike: dict[t.InlineRecord, tuple[str, ...]] = field(default_factory=dict)
+    """All classes of a shape that are seen, where there are several: each module has its own."""
     policies: dict[p.Policy, str] = field(default_factory=dict)
     imports: set[str] = field(default_factory=set)
     helpers: dict[tuple[t.Type, t.Type], str] = field(default_factory=dict)
     helper_texts: list[str] = field(default_factory=list)
+    attributes: dict[t.Type, Mapping[str, str]] = field(default_factory=dict)
+    """The attributes of each record type by the names of its fields, where they were asked for."""
+    methods: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    """The methods of each service by the names of its operations."""
 
     def use(self, name: str) -> str:
         """A name that is imported, because it is used."""
@@ -115,6 +130,15 @@ class Module:
 
     def name(self, kind: str, name: str) -> str:
         return self.names[kind, name]
+
+    def borrow(self, other: Module, name: str) -> str:
+        """The name here of what another module declares; it is imported only if it is read."""
+        local = self.taken.claim(name)
+        self.foreign[local] = other, name
+        return local
+
+    def declares(self, name: str) -> bool:
+        return name not in self.foreign
 
     def fields_of(self, type_: t.Type) -> tuple[tuple[str, t.Type, str], ...]:
         """(name, type, name on the wire) of the fields of a record type, else nothing."""
@@ -130,6 +154,34 @@ class Module:
             case _:
                 return ()
 
+    def attribute(self, type_: t.Type, name: str) -> str:
+        """The attribute of a field of a record type."""
+        bare = t.required(t.reveal(type_))
+        if bare not in self.attributes:
+            self.attributes[bare] = _attributes(self._home(bare), bare)
+        return self.attributes[bare].get(name) or naming.field(name)
+
+    def method(self, service: str, operation: str) -> str:
+        """The method that makes a call of an operation."""
+        if service not in self.methods:
+            home = next((m for m in self.sees if service in m.own.services), self)
+            self.methods[service] = _methods(home, self.program.services[service])
+        return self.methods[service][operation]
+
+    def _home(self, type_: t.Type) -> Module:
+        """The module that declares a record type."""
+        match type_:
+            case t.RecordRef(name):
+                return next((m for m in self.sees if ("type", name) in m.own_names()), self)
+            case t.InlineRecord() if type_ in self.inline:
+                return self.foreign.get(self.inline[type_], (self, ""))[0]
+            case _:
+                return self
+
+    def own_names(self) -> dict[tuple[str, str], str]:
+        """What others may import, without the classes of inline records."""
+        return {key: name for key, name in self.names.items() if self.declares(name)}
+
     def is_error(self, type_: t.Type) -> bool:
         return isinstance(type_, t.RecordRef) and type_.name in self.program.errors
 
@@ -142,7 +194,16 @@ class Module:
 
 
 def annotation(module: Module, type_: t.Type) -> str:
-    """The type as Python writes it."""
+    """The type of a value as Python writes it."""
+    return _annotation(module, type_, lambda shape: " | ".join(module.alike.get(shape, ())))
+
+
+def exact(module: Module, type_: t.Type) -> str:
+    """The type where it is declared: a shape of several classes is that of this module."""
+    return _annotation(module, type_, lambda shape: "")
+
+
+def _annotation(module: Module, type_: t.Type, several: Callable[[t.InlineRecord], str]) -> str:
     match type_:
         case t.Primitive(name):
             match name:
@@ -161,14 +222,14 @@ def annotation(module: Module, type_: t.Type) -> str:
                 case _:
                     return module.use("Any")
         case t.Secret(item):
-            return annotation(module, item)
+            return f"{module.use('Secret')}[{_annotation(module, item, several)}]"
         case t.Optional(item):
-            inner = annotation(module, item)
+            inner = _annotation(module, item, several)
             return inner if inner == "Any" else f"{inner} | None"
         case t.ListOf(item):
-            return f"tuple[{annotation(module, item)}, ...]"
+            return f"tuple[{_annotation(module, item, several)}, ...]"
         case t.MapOf(item):
-            return f"{module.use('Mapping')}[str, {annotation(module, item)}]"
+            return f"{module.use('Mapping')}[str, {_annotation(module, item, several)}]"
         case t.RecordRef(name):
             return module.name("type", name)
         case t.EnumRef(name):
@@ -177,8 +238,44 @@ def annotation(module: Module, type_: t.Type) -> str:
             if type_ not in module.inline:
                 wanted = "".join(camel(name) for name, _, _ in fields) or "Nothing"
                 module.inline[type_] = module.taken.claim("With" + wanted)
-            return module.inline[type_]
+            return several(type_) or module.inline[type_]
         case t.Null():
             return "None"
         case t.Unknown():
             return module.use("Any")
+
+
+def _attributes(module: Module, type_: t.Type) -> Mapping[str, str]:
+    """A field may be called like a type, but must not hide one from the other fields."""
+    fields = module.fields_of(type_)
+    error = module.is_error(type_)
+    wanted = {name: naming.field(name, error=error) for name, _, _ in fields}
+    read = {name: _words(annotation(module, kind)) for name, kind, _ in fields}
+    hidden = {
+        name: {word for other in read if other != name for word in read[other]}
+        # A builtin is looked up last, so its own field hides it as well.
+        | (read[name] & BUILTINS)
+        for name in read
+    }
+    made = naming.apart(wanted, hidden)
+    if any(
+        isinstance(kind, t.Secret) or wire != name or field_name(made[name]) != name
+        for name, kind, wire in fields
+    ):  # `field(...)` is called in the body
+        return naming.apart(wanted, {name: words | {"field"} for name, words in hidden.items()})
+    return made
+
+
+def _methods(module: Module, service: p.Service) -> Mapping[str, str]:
+    """An operation must not hide what its class reads."""
+    operations = service.operations.values()
+    types = [kind for o in operations for kind in (o.result, *(q.type for q in o.params))]
+    read = {"Call", "command", "query", "staticmethod", "str", "timedelta", *naming.AMBIGUOUS}
+    read |= {module.names["type", r.error] for o in operations for r in o.rejects}
+    read = read.union(*(_words(annotation(module, kind)) for kind in types))
+    wanted = {operation.name: naming.field(operation.name) for operation in operations}
+    return naming.apart(wanted, dict.fromkeys(wanted, read))
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 
 from sagalang.compile import naming
-from sagalang.compile.context import CannotCompile, Module, annotation
+from sagalang.compile.context import CannotCompile, Module, annotation, exact
 from sagalang.compile.layout import (
     Bracket,
     Doc,
@@ -20,12 +21,14 @@ from sagalang.compile.layout import (
     call,
     flat,
     sequence,
+    width,
 )
 from sagalang.compile.layout import statement as laid
 from sagalang.compile.naming import Names
 from sagalang.model import program as p
 from sagalang.model import types as t
 from sagalang.model.expressions import may_fail
+from sagalang.runtime.data import member
 
 # How tightly Python binds; a part that binds less than its place needs goes into brackets.
 LAMBDA, CONDITIONAL, OR, AND, NOT, COMPARE, ADD, MULTIPLY, UNARY, ATOM = range(10)
@@ -166,7 +169,7 @@ def decimal(module: Module, value: Decimal) -> str:
 def _constant(module: Module, expr: p.Const) -> tuple[Doc, int]:
     bare = t.required(t.reveal(expr.type))
     if isinstance(bare, t.EnumRef) and isinstance(expr.value, str):
-        return Text(f"{module.name('type', bare.name)}.{naming.member(expr.value)}"), ATOM
+        return Text(f"{module.name('type', bare.name)}.{member(expr.value)}"), ATOM
     match expr.value:
         case None | bool():
             return Text(repr(expr.value)), ATOM
@@ -188,15 +191,14 @@ def _member(module: Module, expr: p.Member, env: Env) -> Doc:
     value = render(module, expr.value, env, ATOM)
     if bare == t.JSON or isinstance(bare, t.MapOf | t.Unknown):
         return call(module.use("item"), value, Text(string(expr.name)))
-    return Suffix(value, "." + naming.field(expr.name, error=module.is_error(bare)))
+    return Suffix(value, "." + module.attribute(bare, expr.name))
 
 
 def _keywords(
     module: Module, type_: t.Type, fields: tuple[tuple[str, p.Expr], ...], env: Env
 ) -> list[Doc]:
-    error = module.is_error(t.required(t.reveal(type_)))
     return [
-        Prefix(naming.field(name, error=error) + "=", render(module, value, env))
+        Prefix(module.attribute(type_, name) + "=", render(module, value, env))
         for name, value in fields
     ]
 
@@ -213,7 +215,7 @@ def make_record(
         if not entries:
             return call(module.use("make_map"))
         return call(module.use("make_map"), Bracket(Text(""), entries, "{", "}"))
-    return call(annotation(module, bare), *_keywords(module, bare, fields, env))
+    return call(exact(module, bare), *_keywords(module, bare, fields, env))
 
 
 # --- Operators ---------------------------------------------------------------------------------
@@ -261,12 +263,27 @@ def _comparison(module: Module, expr: p.Binary, env: Env) -> tuple[Doc, int]:
         if right.value is (sign == "=="):
             return _render(module, left, env)
         return Prefix("not ", render(module, left, env, NOT)), NOT
-    tighter = COMPARE + 1
-    parts = (
-        ("", render(module, left, env, tighter)),
-        (f"{sign} ", render(module, right, env, tighter)),
-    )
-    return Parts(parts), COMPARE
+    one, other = (render(module, side, env, COMPARE + 1) for side in (left, right))
+    if _constancy(one) > _constancy(other):
+        one, other, sign = other, one, _MIRRORED.get(sign, sign)
+    return Parts((("", one), (f"{sign} ", other))), COMPARE
+
+
+_MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+
+
+def _constancy(doc: Doc) -> int:
+    """How much a side looks like a constant: linters want the more constant one on the right.
+
+    Neither side can fail where this differs, so the order does not matter otherwise.
+    """
+    shown = flat(doc)
+    if re.fullmatch(r"[\w.]+", shown) and shown[0].isalpha() and shown not in _LITERALS:
+        return 1 if shown.rsplit(".", 1)[-1].isupper() else 0
+    return 2 if isinstance(doc, Text) and not shown.startswith('f"') else 0
+
+
+_LITERALS = ("True", "False", "None")
 
 
 def _default(module: Module, expr: p.Binary, env: Env) -> tuple[Doc, int]:
@@ -303,7 +320,7 @@ def _comprehension(module: Module, expr: p.Comprehension, env: Env) -> Doc:
     source, condition = expr.source, expr.condition
     if condition is None and isinstance(expr.element, p.Ref) and expr.element.name == expr.variable:
         return render(module, source, env, ATOM)
-    variable = Names({*env.names.values(), *module.names.values()}).claim(expr.variable)
+    variable = Names({*env.names.values(), env.saga}, module.taken).claim(expr.variable)
     scope = env.bind(expr.variable, variable)
     parts = [
         ("", render(module, expr.element, scope, CONDITIONAL)),
@@ -356,7 +373,12 @@ def _interpolate(module: Module, expr: p.Interpolate, env: Env) -> Doc:
             return _joined(module, expr, env)
         pieces.append("{" + shown + "}")
     text = "".join(pieces)
-    return _joined(module, expr, env) if '"' in text else Text(f'f"{text}"')
+    long = width(text) > _LONGEST_STRING
+    return _joined(module, expr, env) if long or '"' in text else Text(f'f"{text}"')
+
+
+_LONGEST_STRING = 80
+"""Of an f-string: nothing can break it over lines."""
 
 
 def _joined(module: Module, expr: p.Interpolate, env: Env) -> Doc:
@@ -419,8 +441,9 @@ def convert(
         case _, _ if target == t.JSON:
             return call(module.use("to_json"), doc), ATOM
         case t.ListOf(inner), t.ListOf(outer):
-            element, _ = convert(module, Text("value"), ATOM, inner, outer)
-            return Enclosed("tuple", Parts((("", element), ("for value in ", doc)))), ATOM
+            value = module.taken.inner().claim("value")
+            element, _ = convert(module, Text(value), ATOM, inner, outer)
+            return Enclosed("tuple", Parts((("", element), (f"for {value} in ", doc)))), ATOM
         case _:
             return call(_helper(module, source, target), doc), ATOM
 
@@ -449,12 +472,13 @@ def _helper(module: Module, source: t.Type, target: t.Type) -> str:
         return found
     given, wanted = annotation(module, source), annotation(module, target)
     base = t.required(target)
-    label = annotation(module, base)
+    label = exact(module, base)
     name = module.taken.claim("as_" + naming.snake(label if label.isidentifier() else "value"))
     module.helpers[source, target] = name
-    body = _conversion(module, source, target)
+    value = module.taken.inner().claim("value")
+    body = _conversion(module, value, source, target)
     lines = [
-        f"def {name}(value: {given}) -> {wanted}:",
+        f"def {name}({value}: {given}) -> {wanted}:",
         f'    """The same value as {"an" if label[0] in "AEIOU" else "a"} `{label}`."""',
         *laid("return ", body, 4),
     ]
@@ -462,17 +486,23 @@ def _helper(module: Module, source: t.Type, target: t.Type) -> str:
     return name
 
 
-def _conversion(module: Module, source: t.Type, target: t.Type) -> Doc:
+def _conversion(module: Module, value: str, source: t.Type, target: t.Type) -> Doc:
+    def member_of(name: str) -> Doc:
+        return Text(f"{value}.{module.attribute(source, name)}")
+
     match source, target:
         case t.Optional(inner), t.Optional(outer):
-            converted, _ = convert(module, Text("value"), ATOM, inner, outer)
-            return Parts((("", Text("None")), ("if ", Text("value is None")), ("else ", converted)))
+            converted, _ = convert(module, Text(value), ATOM, inner, outer)
+            asked = Text(f"{value} is None")
+            return Parts((("", Text("None")), ("if ", asked), ("else ", converted)))
         case t.MapOf(inner), t.MapOf(outer):
-            converted, _ = convert(module, Text("entry"), ATOM, inner, outer)
+            names = module.taken.inner()
+            name, entry = names.claim("name"), names.claim("entry")
+            converted, _ = convert(module, Text(entry), ATOM, inner, outer)
             pair = Parts(
                 (
-                    ("", sequence([Text("name"), converted])),
-                    ("for name, entry in ", Text("value.items()")),
+                    ("", sequence([Text(name), converted])),
+                    (f"for {name}, {entry} in ", Text(f"{value}.items()")),
                 )
             )
             return Enclosed(module.use("make_map"), pair)
@@ -480,7 +510,7 @@ def _conversion(module: Module, source: t.Type, target: t.Type) -> Doc:
             entries = tuple(
                 Prefix(
                     string(name) + ": ",
-                    convert(module, Text(f"value.{naming.field(name)}"), ATOM, kind, outer)[0],
+                    convert(module, member_of(name), ATOM, kind, outer)[0],
                 )
                 for name, kind, _ in fields
             )
@@ -490,12 +520,12 @@ def _conversion(module: Module, source: t.Type, target: t.Type) -> Doc:
             wanted = module.fields_of(target)
             parts = [
                 Prefix(
-                    naming.field(name) + "=",
-                    convert(module, Text(f"value.{naming.field(name)}"), ATOM, have[name], kind)[0],
+                    module.attribute(target, name) + "=",
+                    convert(module, member_of(name), ATOM, have[name], kind)[0],
                 )
                 for name, kind, _ in wanted
                 if name in have
             ]
-            return call(annotation(module, target), *parts)
+            return call(exact(module, target), *parts)
         case _:
             raise AssertionError(f"no conversion: {t.show(source)} to {t.show(target)}")

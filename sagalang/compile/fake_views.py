@@ -49,26 +49,28 @@ def fakes(module: Module, use: Use, name: str) -> str:
 def _about(module: Module, use: Use, kind: str, found: Relation) -> Doc:
     service, _, operation = found.original.partition(".")
     params = module.program.services[service].operations[operation].params
-    env = Env({param.name: f"made[{string(param.name)}]" for param in params}, key="made.key")
+    made = module.taken.inner().claim("made")
+    env = Env({param.name: f"{made}[{string(param.name)}]" for param in params}, key=f"{made}.key")
     # A clock has no place in it: what depends on the time, no fake can foresee.
     seen = [arg if not _is_now(arg) else Unseen() for arg in found.args]
-    args = [_argument(module, use, arg, env) for arg in seen]
+    args = [_argument(module, use, made, arg, env) for arg in seen]
     parts: list[Doc] = [
         Text(string(found.other)),
         Text(string(found.original)),
-        Prefix("lambda made: ", sequence(args)) if args else Text("lambda _: ()"),
+        Prefix(f"lambda {made}: ", sequence(args)) if args else Text("lambda _: ()"),
     ]
     if kind == "undoes" and Unseen() in seen:
         parts.append(Text("determined=False"))
     return call(use(kind), *parts)
 
 
-def _argument(module: Module, use: Use, arg: p.Expr | Unseen | None, env: Env) -> Doc:
+def _argument(module: Module, use: Use, made: str, arg: p.Expr | Unseen | None, env: Env) -> Doc:
     if isinstance(arg, Unseen):
         return Text(use("ANYTHING"))
     if reads.mentions(arg, p.ResultOf):
-        read = render(module, arg, env.bind("result", "answer"))
-        return call("made.answered", Prefix("lambda answer: ", read))
+        answer = module.taken.inner().claim("answer")
+        read = render(module, arg, env.bind("result", answer))
+        return call(f"{made}.answered", Prefix(f"lambda {answer}: ", read))
     return render(module, arg, env)
 
 

@@ -1,6 +1,6 @@
 """Names that Python can live with: the only place where a name of the language becomes one.
 
-Fields and parameters follow `runtime.data.attribute`, which can be undone; everything else is
+Fields and operations follow `runtime.data.attribute`, which can be undone; everything else is
 claimed in a `Names`, so that no two things share a name and none hides a builtin.
 """
 
@@ -10,7 +10,8 @@ import builtins
 import keyword
 import re
 import sys
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from sagalang.runtime.data import attribute
@@ -22,41 +23,63 @@ AMBIGUOUS: Final = frozenset({"l", "O", "I"})
 
 _UNWANTED: Final = BUILTINS | AMBIGUOUS
 
-# Attributes that a StrEnum, an exception or a dataclass has already.
-_OF_ENUMS: Final = frozenset(dir(str)) | {"name", "value", "mro"}
 _OF_ERRORS: Final = frozenset({"args", "with_traceback", "add_note"})
+
+# A module of such a name would stand before the package that compiled modules run on.
+_PACKAGES: Final = frozenset(sys.stdlib_module_names) | {
+    "anyio",
+    "h11",
+    "httpcore",
+    "httpx",
+    "msgspec",
+    "opentelemetry",
+    "pytest",
+    "sagalang",
+}
 
 
 class Names:
-    """Names taken in one scope, and in the scopes around it."""
+    """The names taken in one scope and in those around it.
 
-    def __init__(self, taken: Iterable[str] = ()) -> None:
+    A name that is claimed after a scope inside has made its own is none of theirs either, so that
+    what is declared late is not hidden there.
+    """
+
+    def __init__(self, taken: Iterable[str] = (), around: Names | None = None) -> None:
         self._taken = set(taken)
+        self._around = around
+        self._inside: set[str] = set()
 
     def claim(self, wanted: str) -> str:
         """A name as close to the wanted one as can be; it is taken from now on."""
         name = made = safe(wanted)
         number = 2
-        while made in self._taken:
+        while made in self or (self._around is None and made in self._inside):
             made = f"{name.rstrip('_')}_{number}"
             number += 1
         self._taken.add(made)
+        outermost = self
+        while outermost._around is not None:
+            outermost = outermost._around
+        outermost._inside.add(made)
         return made
 
     def inner(self) -> Names:
         """The names of a scope inside this one."""
-        return Names(self._taken)
+        return Names(around=self)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._taken
+        return name in self._taken or (self._around is not None and name in self._around)
 
 
 def safe(name: str) -> str:
     """A valid identifier that hides no builtin and means nothing to Python by itself."""
-    made = re.sub(r"\W", "_", name)
-    if not made or made[0].isdigit():
+    # Python reads identifiers in this form, so only in this form are two names seen to be one.
+    plain = unicodedata.normalize("NFKC", name)
+    made = "".join(sign if ("n" + sign).isidentifier() else "_" for sign in plain)
+    made = re.sub(r"^_+", "", made)
+    if not made.isidentifier():
         made = "n" + made
-    made = re.sub(r"^_+", "", made) or "n"
     if keyword.iskeyword(made) or keyword.issoftkeyword(made) or made in _UNWANTED:
         return made + "_"
     return made
@@ -85,19 +108,31 @@ def field(name: str, *, error: bool = False) -> str:
     return attribute(name)
 
 
-def member(name: str) -> str:
-    """The member of an enum class."""
-    made = attribute(name)
-    return made + "_" if made.rstrip("_") in _OF_ENUMS else made
+def apart(wanted: Mapping[str, str], hidden: Mapping[str, Collection[str]]) -> dict[str, str]:
+    """Names in the body of one class, of which none hides what the body reads.
+
+    `wanted`: attributes by the names they stand for. `hidden`: by the same names, what the
+    attribute would hide from the rest of the body.
+    """
+    taken = set(wanted.values())
+    made = {}
+    for name, attr in wanted.items():
+        if attr in hidden[name]:
+            while attr in taken or attr in hidden[name]:
+                attr += "_"
+            taken.add(attr)
+        made[name] = attr
+    return made
 
 
 def argument(name: str) -> str:
     """The parameter of a function, which is called by position."""
-    return safe(attribute(name))
+    made = safe(attribute(name))
+    return made + "_" if made in ("self", "cls") else made
 
 
 def module(file: str) -> str:
     """The module that a file is compiled to, without `.py`."""
     stem = re.sub(r"\.saga$", "", re.split(r"[\\/]", file)[-1])
     made = safe(stem) if stem not in ("-", "") else "sagas"
-    return made + "_saga" if made in sys.stdlib_module_names else made
+    return made + "_saga" if made in _PACKAGES else made

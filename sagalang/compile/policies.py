@@ -23,11 +23,19 @@ def name_of(module: Module, policy: p.Policy) -> str:
 
 
 def name_all(module: Module, used: Mapping[p.Policy, str]) -> None:
-    """Give every policy in use a constant. `used`: policies with a name to fall back on."""
+    """Give every policy in use a constant: one that is seen, or one of the module's own.
+
+    `used`: policies with a name to fall back on.
+    """
     declared: dict[p.Policy, str] = {}
-    for name, policy in module.program.policies.items():
+    for name, policy in module.own.policies.items():
         declared.setdefault(policy, name)
     known = [*declared.items(), (RELENTLESS, "relentless")]
+    for other in module.sees:
+        for policy, constant in other.policies.items():
+            if other.declares(constant) and policy not in declared:
+                module.policies.setdefault(policy, module.borrow(other, constant))
+        known += [(policy, name) for name, policy in other.own.policies.items()]
     for policy, otherwise in used.items():
         if policy in (RELENTLESS, DEFAULT) or policy in module.policies:
             continue
@@ -63,17 +71,12 @@ _CLASSES = {
     p.Breaker: "Breaker",
     p.Bulkhead: "Bulkhead",
     p.Rate: "Rate",
-    p.Promises: "Promises",
 }
 
 
 def _struct(module: Module, name: str, value: object) -> Doc:
     parts = tuple(Prefix(f"{field}=", _value(module, item)) for field, item in _changed(value))
     return call(module.use(name), *parts)
-
-
-def promises(module: Module, value: p.Promises) -> Doc:
-    return _struct(module, "Promises", value)
 
 
 def _changed(value: object) -> Iterator[tuple[str, object]]:

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import textwrap
-
 from sagalang.compile import naming, reads
-from sagalang.compile.context import CannotCompile, Module, annotation
+from sagalang.compile.context import CannotCompile, Module, annotation, exact
 from sagalang.compile.expressions import Env, render, string
 from sagalang.compile.layout import (
     WIDTH,
     Prefix,
+    Text,
     call,
     docstring,
     joined,
     statement,
+    wrap,
 )
 from sagalang.compile.view_models import ClassView, EnumView
 from sagalang.model import program as p
 from sagalang.model import types as t
 from sagalang.model.expressions import may_fail
+from sagalang.runtime.data import field_name, member
 
 
 def enum(module: Module, found: p.EnumDecl) -> EnumView:
     module.use("StrEnum")
-    members = tuple((naming.member(name), string(wire)) for name, wire in found.members)
+    members = tuple((member(name), string(wire)) for name, wire in found.members)
     doc = docstring(found.doc, 4) if found.doc else ""
     return EnumView(module.name("type", found.name), doc, members)
 
@@ -34,13 +35,14 @@ def declared(module: Module, found: p.Record, kind: str = "record") -> ClassView
     notes = []
     if name != found.name and kind in ("error", "event"):
         notes.append(f"__{kind}_name__ = {string(found.name)}")
-    return _record(module, name, found.doc, fields, kind, tuple(notes))
+    own = t.RecordRef(found.name)
+    return _record(module, own, name, found.doc, fields, kind, tuple(notes))
 
 
 def answers(module: Module) -> tuple[ClassView, ...]:
     """One class for each inline record; writing one down may bring up another."""
     made: dict[str, ClassView] = {}
-    while left := {k: n for k, n in module.inline.items() if n and n not in made}:
+    while left := {k: n for k, n in module.inline.items() if module.declares(n) and n not in made}:
         for type_, name in left.items():
             made[name] = _answer(module, type_, name)
     return tuple(made.values())
@@ -49,14 +51,15 @@ def answers(module: Module) -> tuple[ClassView, ...]:
 def _answer(module: Module, type_: t.InlineRecord, name: str) -> ClassView:
     operations = [
         operation.label
-        for service in module.program.services.values()
+        for service in module.own.services.values()
         for operation in service.operations.values()
         if _holds(operation.result, type_)
     ]
     doc = f"What {' and '.join(operations)} answers." if operations else ""
     if len(operations) > 1:
         doc = f"What {' and '.join(operations)} answer."
-    return _record(module, name, doc, [(n, k, w, "") for n, k, w in type_.fields], "record", ())
+    fields = [(n, k, w, "") for n, k, w in type_.fields]
+    return _record(module, type_, name, doc, fields, "record", ())
 
 
 def _holds(type_: t.Type, inner: t.Type) -> bool:
@@ -69,6 +72,7 @@ def _holds(type_: t.Type, inner: t.Type) -> bool:
 
 def _record(
     module: Module,
+    own: t.Type,
     name: str,
     doc: str,
     fields: list[tuple[str, t.Type, str, str]],
@@ -83,25 +87,31 @@ def _record(
     lines: list[str] = []
     for field, type_, wire, about in fields:
         for text in about.splitlines():
-            lines += [f"# {part}" for part in textwrap.wrap(text, WIDTH - 6)]
-        lines.append(_field(module, field, type_, wire, kind))
+            lines += [f"# {part}" for part in wrap(text, WIDTH - 6)]
+        attr = module.attribute(own, field)
+        lines.append(_field(module, field, attr, type_, wire))
     return ClassView(name, decorator, base, docstring(doc, 4) if doc else "", notes, tuple(lines))
 
 
-def _field(module: Module, name: str, type_: t.Type, wire: str, kind: str) -> str:
-    options = []
+def _field(module: Module, name: str, attr: str, type_: t.Type, wire: str) -> str:
+    options, metadata = [], []
     if t.is_optional(type_):
         options.append("default=None")
     if isinstance(type_, t.Secret):
         options.append("repr=False")
-    if wire != name or (kind == "error" and naming.field(name, error=True) != naming.field(name)):
-        options.append(f'metadata={{"wire": {string(wire)}}}')
-    line = f"{naming.field(name, error=kind == 'error')}: {annotation(module, type_)}"
+    if field_name(attr) != name:
+        metadata.append(f'"name": {string(name)}')
+    if wire != name:
+        metadata.append(f'"wire": {string(wire)}')
+    if metadata:
+        options.append(f"metadata={{{', '.join(metadata)}}}")
+    line = f"{attr}: {exact(module, type_)}"
     if options == ["default=None"]:
         line = f"{line} = None"
     elif options:
-        line = f"{line} = {module.use('field')}({', '.join(options)})"
-    return f"{line}  # noqa: E741" if name in naming.AMBIGUOUS else line
+        made = call(module.use("field"), *map(Text, options))
+        line = "\n".join(statement(f"{line} = ", made, 4)).lstrip()
+    return f"{line}  # noqa: E741" if attr in naming.AMBIGUOUS else line
 
 
 def constant(module: Module, found: p.Constant) -> str:

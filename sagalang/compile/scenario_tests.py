@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from sagalang.compile import naming, reads
-from sagalang.compile.context import IMPORTABLE, RUNTIME, CannotCompile, Module
+from sagalang.compile.context import CannotCompile, Module
 from sagalang.compile.expressions import Env, milliseconds, render, string
 from sagalang.compile.fake_views import fakes
+from sagalang.compile.imports import imports_of_tests
 from sagalang.compile.layout import (
-    WIDTH,
     Bracket,
     Doc,
     Prefix,
     Text,
     call,
     docstring,
-    joined,
     statement,
 )
+from sagalang.compile.package import names_read
 from sagalang.compile.scenario_views import TestsView, TestView
 from sagalang.compile.steps import error_class
-from sagalang.compile.views import group, name_everything
+from sagalang.compile.views import borrow_all
 from sagalang.model import program as p
 from sagalang.model import types as t
 from sagalang.model.expressions import may_fail
@@ -47,30 +45,28 @@ class Tools:
         return self.used[name]
 
 
-def tests_view(program: p.Program, name: str) -> TestsView:
-    """The tests of the program's scenarios; `name` is the module that they import."""
-    module = Module(program)
-    name_everything(module)
-    theirs = {
-        made
-        for (kind, _), made in module.names.items()
-        if kind in ("type", "service", "definition", "constant")
-    } | set(module.inline.values())
+def tests_view(modules: tuple[Module, ...]) -> TestsView:
+    """The tests of the program's scenarios, which run on its modules, the main one last."""
+    main = modules[-1]
+    program = main.program
+    nothing = p.Program(program.main, {})
+    module = Module(program, nothing, (*main.path[:-1], f"test_{main.path[-1]}"), modules)
+    module.borrow(main, "SERVICES")
+    for other in modules:
+        borrow_all(module, other)
     tools = Tools(module)
     names = _Names(module.taken.claim("FAKES"), module.taken.claim("ran"))
     made_fakes = fakes(module, tools.use, names.fakes)
     tests = tuple(_test(module, tools, names, scenario) for scenario in program.scenarios)
     helpers = tuple(module.helper_texts)
     texts = [made_fakes, *helpers, *(_body(test) for test in tests)]
-    read = _names_read(texts)
+    read = names_read("\n".join(texts))
     # A test that turned out to be one to skip may have asked for more.
     module.imports &= read
     tools.used = {wanted: claimed for wanted, claimed in tools.used.items() if claimed in read}
     return TestsView(
         docstring(f"The scenarios of {_base(program)}, run on fakes in simulated time.", 0),
-        _imports(
-            module, tools, name, read & {*theirs, "SERVICES"}, any(test.skip for test in tests)
-        ),
+        imports_of_tests(module, read, tools.used, any(test.skip for test in tests)),
         made_fakes,
         helpers,
         tests,
@@ -141,16 +137,17 @@ def _fault(module: Module, tools: Tools, fault: p.Fault) -> Doc:
     parts: list[Doc] = [Text(string(fault.operation))]
     if fault.args is not None:
         service, _, operation = fault.operation.partition(".")
-        called = f"{module.name('service', service)}.{naming.field(operation)}"
+        called = f"{module.name('service', service)}.{module.method(service, operation)}"
         given = [_known(module, arg, "an argument of a fault") for arg in fault.args]
         parts = [call(called, *given)]
     parts.append(Text(string(fault.kind)))
     if fault.error is not None:
         parts.append(Text(f"error={error_class(module, fault.error)}"))
     if fault.fields:
+        error = t.RecordRef(fault.error or "")
         entries = tuple(
             Prefix(
-                f"{string(naming.field(name, error=True))}: ",
+                f"{string(module.attribute(error, name))}: ",
                 _known(module, value, "a field of a fault"),
             )
             for name, value in fault.fields
@@ -170,7 +167,7 @@ def _fault(module: Module, tools: Tools, fault: p.Fault) -> Doc:
 def _send(module: Module, tools: Tools, found: p.Send) -> Doc:
     event = t.RecordRef(found.event)
     fields = [
-        Prefix(f"{naming.field(name)}=", _known(module, value, "a field of an event"))
+        Prefix(f"{module.attribute(event, name)}=", _known(module, value, "a field of an event"))
         for name, value in found.fields
     ]
     parts: list[Doc] = [call(module.name("type", event.name), *fields)]
@@ -217,43 +214,5 @@ def _expect(module: Module, ran: str, expect: p.Expect) -> list[str]:
             raise CannotCompile(expect.span, f"`expect {kind}` cannot be written as a test yet")
 
 
-# --- Imports -----------------------------------------------------------------------------------
-
-
-def _names_read(texts: Iterable[str]) -> set[str]:
-    tree = ast.parse("\n".join(texts))
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-
-
 def _body(test: TestView) -> str:
     return "\n".join(["if True:", *test.lines, "    pass"])
-
-
-def _imports(
-    module: Module, tools: Tools, name: str, needed: Iterable[str], pytest: bool
-) -> tuple[str, ...]:
-    standard: dict[str, list[str]] = {}
-    for used in module.imports:
-        if IMPORTABLE[used] != RUNTIME:
-            standard.setdefault(IMPORTABLE[used], []).append(used)
-    blocks = ["\n".join(line for key in sorted(standard) for line in _from(key, standard[key]))]
-    blocks.append("import pytest" if pytest else "")
-    runtime = [used for used in module.imports if IMPORTABLE[used] == RUNTIME]
-    testing = [
-        wanted if wanted == claimed else f"{wanted} as {claimed}"
-        for wanted, claimed in tools.used.items()
-    ]
-    ours = [*_from(name, needed), *_from(RUNTIME, runtime), *_from(_TESTING, testing)]
-    blocks.append("\n".join(ours))
-    return tuple(filter(None, blocks))
-
-
-def _from(source: str, names: Iterable[str]) -> Sequence[str]:
-    listed = sorted(names, key=group)
-    if not listed:
-        return ()
-    line = f"from {source} import {', '.join(listed)}"
-    if len(line) <= WIDTH:
-        return [line]
-    doc = Bracket(Text(""), tuple(Text(name) for name in listed))
-    return [joined(statement(f"from {source} import ", doc, 0))]

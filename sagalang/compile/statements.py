@@ -101,7 +101,8 @@ def _bind(
 def _bind_or_else(body: Body, found: p.Wait | p.Poll, doc: Doc, env: Env, live: Live) -> Env:
     """The same, with what is raised if nothing comes in time."""
     otherwise, name = found.otherwise, found.name
-    if not isinstance(otherwise, p.Abort):
+    # An answer that may be null does not tell that nothing came: the poll itself raises then.
+    if not isinstance(otherwise, p.Abort) or t.is_optional(found.type):
         return _bind(body, found, doc, env, live)
     if name not in live:
         asked = Parts((("", Prefix("await ", doc)), ("is ", Text("None"))))
@@ -169,9 +170,11 @@ def _if(body: Body, found: p.If, env: Env, live: Live) -> Env:
     with body.scope():
         write_block(body.deeper(), found.then, shared, live)
     if found.otherwise.statements:
-        body.line("else:")
+        leaves = any(isinstance(end, p.Abort | p.Return) for end in found.then.statements[-1:])
+        if not leaves:
+            body.line("else:")
         with body.scope():
-            write_block(body.deeper(), found.otherwise, shared, live)
+            write_block(body if leaves else body.deeper(), found.otherwise, shared, live)
     return replace(env, names={**env.names, **shared.targets})
 
 
@@ -188,11 +191,21 @@ def _attempt(body: Body, found: p.Attempt, env: Env, live: Live) -> Env:
         write_block(inner.deeper(), found.body, shared, live)
     for handler in found.handlers:
         with body.scope():
-            _handler(body, handler, shared, live)
+            forgotten = _forgotten(found.body, handler.body)
+            _handler(body, handler, forgotten, shared, live)
     return replace(env, names={**env.names, **shared.targets})
 
 
-def _handler(body: Body, handler: p.Handler, env: Env, live: Live) -> None:
+def _forgotten(body: p.Block, handler: p.Block) -> Live:
+    """The names that are null behind the handler, and that the body may have bound before it
+    failed."""
+    before = p.Block(body.statements[:-1])
+    # What every handler that goes on binds is never null.
+    maybe = {name for name, kind in body.exports if t.is_optional(kind)}
+    return (frozenset(reads.bound(before)) & maybe) - frozenset(reads.bound(handler))
+
+
+def _handler(body: Body, handler: p.Handler, forgotten: Live, env: Env, live: Live) -> None:
     module, function = body.module, body.function
     classes = [steps.error_class(module, name) for name in handler.errors]
     shown = classes[0] if len(classes) == 1 else f"({', '.join(classes)})"
@@ -202,7 +215,7 @@ def _handler(body: Body, handler: p.Handler, env: Env, live: Live) -> None:
         body.line(f"except {shown}:")
         with_caught = []
     else:
-        caught = "caught" if not function.caught else f"caught_{len(function.caught) + 1}"
+        caught = function.variable("caught", "caught")
         body.line(f"except {shown} as {caught}:")
         with_caught = [caught]
     inside = body.deeper()
@@ -216,6 +229,9 @@ def _handler(body: Body, handler: p.Handler, env: Env, live: Live) -> None:
         inside.line(f"{variable} = {made}")
         env = env.bind(binder, variable)
     function.caught += with_caught
+    for name, variable in env.targets.items():
+        if name in forgotten:
+            inside.line(f"{variable} = None")
     write_block(inside, handler.body, env, live)
     del function.caught[len(function.caught) - len(with_caught) :]
 
@@ -232,9 +248,8 @@ def _raises(block: p.Block) -> bool:
                 return True
             case p.For(at_once=1, body=body) if _raises(body):
                 return True
-            case p.Attempt(body=body, handlers=handlers):
-                if _raises(body) or any(_raises(handler.body) for handler in handlers):
-                    return True
+            case p.Attempt(body=body) if _raises(body):  # a handler has an exception of its own
+                return True
             case _:
                 pass
     return False

@@ -24,7 +24,7 @@ def of_operation(module: Module, found: p.Call, env: Env) -> Doc:
         given.pop()
     args = [render(module, arg, env) for arg in given]
     service = module.name("service", found.service)
-    return call(f"{service}.{naming.field(found.operation)}", *args)
+    return call(f"{service}.{module.method(found.service, found.operation)}", *args)
 
 
 def step(body: Body, found: p.Step, env: Env) -> Doc:
@@ -82,8 +82,12 @@ def _compensation(body: Body, found: p.Step, undoing: p.Call, env: Env) -> Doc:
 
 def _variables(found: p.Call, env: Env) -> set[str]:
     """The variables that a call reads, the saga's own among them where it asks for a key."""
-    read = {env.names[name] for name in reads.of_call(found) if name in env.names}
-    asks = any(reads.mentions(arg, p.KeyOf) or reads.uses_now(arg) for arg in found.args)
+    return _variables_of(*found.args, env=env)
+
+
+def _variables_of(*exprs: p.Expr | None, env: Env) -> set[str]:
+    read = {env.names[name] for name in reads.names_in(*exprs) if name in env.names}
+    asks = any(reads.mentions(expr, p.KeyOf) or reads.uses_now(expr) for expr in exprs)
     return read | {env.saga} if asks else read
 
 
@@ -130,6 +134,12 @@ def poll(body: Body, found: p.Poll, env: Env) -> Doc:
     ]
     if found.policy != forwards(operation.policy):
         parts.append(Text(f"policy={name_of(module, found.policy)}"))
+    if isinstance(found.otherwise, p.Abort) and t.is_optional(found.type):
+        raised = error(module, found.otherwise, env)
+        captured = _variables_of(*(value for _, value in found.otherwise.fields), env=env)
+        kind = error_class(module, found.otherwise.error)
+        made = body.callback(f"no_{found.name}", (), kind, raised, captured)
+        parts.append(Prefix("otherwise=", made))
     return call(f"{env.saga}.poll", *parts, *_escalated(module, found.otherwise))
 
 
@@ -150,7 +160,7 @@ def identity(body: Body, found: p.For, env: Env) -> list[Doc]:
     doc = render(module, found.by, scope)
     names = reads.names_in(found.by) - {found.variable}
     read = {env.names[name] for name in names if name in env.names}
-    if variable in read:  # another name has this variable
+    if variable in read or variable in module.taken:  # something else has this name
         variable = body.function.names.inner().claim(found.variable)
         doc = render(module, found.by, env.bind(found.variable, variable))
     kind = annotation(module, item_type(found))
@@ -172,7 +182,7 @@ def error_class(module: Module, name: str) -> str:
 def error(module: Module, found: p.Abort, env: Env) -> Bracket:
     """`Missing(what="reply")`"""
     fields = [
-        Prefix(naming.field(name, error=True) + "=", render(module, value, env))
+        Prefix(module.attribute(t.RecordRef(found.error), name) + "=", render(module, value, env))
         for name, value in found.fields
     ]
     return call(error_class(module, found.error), *fields)

@@ -27,15 +27,21 @@ class EnumView:
 
 @dataclass(frozen=True, slots=True)
 class OperationView:
-    signature: str
-    doc: str
-    body: str
+    """`contract` and `method` stand in the Protocol, `builder` and `body` make calls."""
+
     contract: str
+    method: str
+    doc: str
+    builder: str
+    body: str
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceView:
+    """`name` is that of the class that makes calls."""
+
     name: str
+    protocol: str
     doc: str
     operations: tuple[OperationView, ...]
     entry: str

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 from sagalang.compile import naming, reads, records, services
-from sagalang.compile.context import IMPORTABLE, RUNTIME, Module, annotation
+from sagalang.compile.context import Module, annotation
 from sagalang.compile.expressions import Env, milliseconds, render, string
+from sagalang.compile.imports import group, used_imports
 from sagalang.compile.layout import (
-    WIDTH,
     Bracket,
     Doc,
     Prefix,
@@ -26,15 +26,16 @@ from sagalang.compile.statements import write_block
 from sagalang.compile.steps import escalation, pace
 from sagalang.compile.view_models import ModuleView, SagaView
 from sagalang.compile.writer import Body, Function, spaced
+from sagalang.graph.structure import bodies, statements
 from sagalang.model import program as p
 from sagalang.model import types as t
 from sagalang.model.policies import forwards, over
 from sagalang.model.program import RELENTLESS
 
 
-def module_view(program: p.Program) -> ModuleView:
+def module_view(module: Module) -> ModuleView:
     """Everything that is printed. Raises `CannotCompile`."""
-    module = Module(program)
+    program = module.own
     name_everything(module)
     enum_views = tuple(records.enum(module, found) for found in program.enums.values())
     record_views = tuple(records.declared(module, found) for found in program.records.values())
@@ -43,25 +44,16 @@ def module_view(program: p.Program) -> ModuleView:
     policies = tuple(
         joined(statement(f"{name} = ", literal(module, policy), 0))
         for policy, name in module.policies.items()
+        if module.declares(name)
     )
     constants = tuple(records.constant(module, found) for found in program.constants.values())
     service_views = tuple(services.service(module, found) for found in program.services.values())
     sagas = tuple(_saga(module, found) for found in program.sagas.values())
     answers = records.answers(module)
-    entries = tuple(Text(service.entry.split(" = ", 1)[0]) for service in service_views)
     names = [module.name("definition", name) for name in program.sagas]
-    main = ""
-    if names:
-        main = joined(
-            statement(
-                "return ",
-                call("run_main", sequence([Text(n) for n in names]), Text("SERVICES")),
-                4,
-            )
-        )
     return ModuleView(
-        doc=_module_doc(program),
-        imports=_imports(module, bool(names)),
+        doc=_module_doc(module),
+        imports=used_imports(module, bool(names)),
         exports=_exports(module, bool(names)),
         enums=enum_views,
         records=record_views,
@@ -70,20 +62,49 @@ def module_view(program: p.Program) -> ModuleView:
         events=events,
         policies=policies,
         services=service_views,
-        services_constant=joined(statement("SERVICES = ", sequence(list(entries)), 0)),
+        services_constant=_services(module) if has_services(module) else "",
         constants=constants,
         helpers=tuple(module.helper_texts),
         sagas=sagas,
-        main=main,
+        main=_main(module) if names else "",
     )
+
+
+def _main(module: Module) -> str:
+    sagas = module.own.sagas.values()
+    parts: list[Doc] = [
+        sequence([Text(module.name("definition", saga.name)) for saga in sagas]),
+        Text("SERVICES"),
+    ]
+    waits = [s for saga in sagas for b in bodies(saga) for s in statements(b)]
+    events = dict.fromkeys(wait.event for wait in waits if isinstance(wait, p.Wait))
+    if events:
+        received = sequence([Text(module.name("type", event)) for event in events])
+        parts.append(Prefix("events=", received))
+    return joined(statement("return ", call("run_main", *parts), 4))
+
+
+def has_services(module: Module) -> bool:
+    """Whether it has `SERVICES`: where there is something to run, or to test."""
+    return module.own.main == module.program.main or bool(module.own.sagas)
+
+
+def _services(module: Module) -> str:
+    """All that its sagas could call."""
+    seen = [name for name in module.program.services if ("entry", name) in module.names]
+    entries: list[Doc] = [Text(module.name("entry", name)) for name in seen]
+    return joined(statement("SERVICES = ", sequence(entries), 0))
 
 
 # --- Names -------------------------------------------------------------------------------------
 
+IMPORTED: Final = ("type", "protocol", "service", "entry", "definition", "constant")
+"""The kinds of names that other modules import, beside policies and the classes of shapes."""
+
 
 def name_everything(module: Module) -> None:
     """Claim the names of the module's own things, in an order that favours the obvious."""
-    program, names, taken = module.program, module.names, module.taken
+    program, names, taken = module.own, module.names, module.taken
     taken.claim("SERVICES")
     for kinds in (program.records, program.enums, program.events, program.errors):
         for name in kinds:
@@ -93,6 +114,10 @@ def name_everything(module: Module) -> None:
     for name in program.sagas:
         names["definition", name] = taken.claim(naming.constant(name))
         names["function", name] = taken.claim(naming.snake(name))
+    for name, saga in program.sagas.items():
+        if saga.when_compensated is not None:
+            wanted = module.name("function", name) + "_compensated"
+            names["epilogue", name] = taken.claim(wanted)
     _name_answers(module)
     used: dict[p.Policy, str] = {}
     for service in program.services.values():
@@ -108,14 +133,27 @@ def name_everything(module: Module) -> None:
                 if pace(found) != pace(usual):
                     used.setdefault(found, f"{step.call.operation}_compensation")
     used.pop(RELENTLESS, None)
+    if program.main != module.program.main:  # others may use them all
+        used |= {policy: name for name, policy in program.policies.items() if policy not in used}
     name_all(module, used)
     for name in program.constants:
         names["constant", name] = taken.claim(naming.constant(name))
-    for service in program.services.values():
-        for operation in service.operations.values():
-            wanted = naming.constant(f"{service.name}_{operation.name}")
-            names["contract", operation.label] = taken.claim(wanted)
-        names["entry", service.name] = taken.claim(naming.constant(f"{service.name}_service"))
+    services.name_services(module)
+    for other in module.sees:
+        borrow_all(module, other)
+
+
+def borrow_all(module: Module, other: Module) -> None:
+    """Names for all that one module may import from another, but for policies."""
+    for (kind, name), there in other.own_names().items():
+        if kind in IMPORTED:
+            module.names[kind, name] = module.borrow(other, there)
+    for shape, there in other.inline.items():
+        if other.declares(there):
+            here = module.borrow(other, there)
+            mine = module.inline.setdefault(shape, here)
+            module.alike[shape] = (*module.alike.get(shape, (mine,)), here)
+            module.alike[shape] = tuple(dict.fromkeys(module.alike[shape]))
 
 
 def _steps(saga: p.Saga) -> list[p.Step | p.Poll]:
@@ -164,12 +202,12 @@ def _name_answers(module: Module) -> None:
 
     operations = [
         operation
-        for service in module.program.services.values()
+        for service in module.own.services.values()
         for operation in service.operations.values()
     ]
     for operation in sorted(operations, key=lambda found: found.is_query):
         claim(operation.result, naming.camel(operation.name) + "Result")
-    for name, record in _all_records(module.program):
+    for name, record in _all_records(module.own):
         for field in record.fields:
             claim(field.type, name + naming.camel(field.name))
 
@@ -181,58 +219,28 @@ def _all_records(program: p.Program) -> list[tuple[str, p.Record]]:
 # --- The head of the module --------------------------------------------------------------------
 
 
-def _module_doc(program: p.Program) -> str:
+def _module_doc(module: Module) -> str:
+    program = module.own
     folder = os.path.dirname(program.main)
     files = []
     for name, source in sorted(program.sources.items(), key=lambda pair: pair[0] != program.main):
         shown = os.path.relpath(name, folder or ".") if name not in ("-", "") else "standard input"
         digest = sha256(source.text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         files.append((shown.replace(os.sep, "/"), digest))
-    sagas = ", ".join(program.sagas) or "no saga"
+    sagas = f"{', '.join(program.sagas)}, compiled" if program.sagas else "Compiled"
     main = files[0][0] if files else program.main
-    lines = [f"{sagas}, compiled from {main}.", ""]
+    lines = [f"{sagas} from {main}.", ""]
     lines += [f"{name}: sha256 {digest}" for name, digest in files]
-    return docstring("\n".join([*lines, "", f"Change {main} and compile it again."]), 0)
-
-
-def group(name: str) -> tuple[int, str]:
-    """Constants, then classes, then the rest: how linters sort names that are imported."""
-    if name.isupper() and len(name) > 1:
-        return 0, name
-    return (1, name) if name[:1].isupper() else (2, name)
-
-
-def _imports(module: Module, has_main: bool) -> tuple[str, ...]:
-    by_module: dict[str, list[str]] = {}
-    for name in module.imports:
-        by_module.setdefault(IMPORTABLE[name], []).append(name)
-    blocks = []
-    standard = ["import sys"] if has_main else []
-    standard += [
-        f"from {source} import {', '.join(sorted(by_module[source], key=group))}"
-        for source in sorted(by_module)
-        if source != RUNTIME
-    ]
-    if standard:
-        blocks.append("\n".join(standard))
-    own = [name for name in sorted(by_module.get(RUNTIME, []), key=group) if name != "main"]
-    lines = []
-    if own:
-        doc = Bracket(Text(""), tuple(Text(name) for name in own))
-        line = f"from {RUNTIME} import {', '.join(own)}"
-        lines += [line] if len(line) <= WIDTH else statement(f"from {RUNTIME} import ", doc, 0)
-    if has_main:
-        lines.append(f"from {RUNTIME} import main as run_main")
-    if lines:
-        blocks.append("\n".join(lines))
-    return tuple(blocks)
+    again = "it" if program.main == module.program.main else "what imports it"
+    return docstring("\n".join([*lines, "", f"Change {main} and compile {again} again."]), 0)
 
 
 def _exports(module: Module, has_main: bool) -> str:
-    kinds = ("type", "service", "definition", "constant")
-    names = [name for (kind, _), name in module.names.items() if kind in kinds]
-    names += [name for name in module.inline.values() if name]
-    names += ["SERVICES", *(["main"] if has_main else [])]
+    names = [name for (kind, _), name in module.names.items() if kind in IMPORTED]
+    names += [*module.inline.values(), *module.policies.values()]
+    names = [name for name in names if module.declares(name)]
+    names += ["SERVICES"] if has_services(module) else []
+    names += ["main"] if has_main else []
     items = tuple(Text(f'"{name}"') for name in sorted(names, key=group))
     return joined(statement("__all__ = ", Bracket(Text(""), items, "[", "]"), 0))
 
@@ -278,21 +286,21 @@ def _epilogue(module: Module, saga: p.Saga, env: Env, types: dict[str, str]) -> 
         return ""
     names = module.taken.inner()
     names.claim("saga")
-    names.claim("error")
     for variable in types:
         names.claim(variable)
+    raised = names.claim("error")
     lines: list[str] = []
     function = Function(module, saga, names, lines, dict(types))
     body = Body(function, 4)
     error = module.use("SagaError")
     if after.binder is not None and after.binder in reads.of_block(after.body):
         variable = names.claim(after.binder)
-        made = f"{module.use('ErrorName')}({module.use('error_name')}(error))"
+        made = f"{module.use('ErrorName')}({module.use('error_name')}({raised}))"
         body.line(f"{variable} = {made}")
         env = env.bind(after.binder, variable)
     write_block(body, after.body, env, frozenset())
-    name = module.name("function", saga.name) + "_compensated"
-    head = _signature(module, name, types, "None", f"error: {error}")
+    name = module.name("epilogue", saga.name)
+    head = _signature(module, name, types, "None", f"{raised}: {error}")
     doc = docstring("", 4, f"What is left to do once {saga.name} is compensated.")
     return "\n".join([head, f"    {doc}", *spaced(lines)])
 
@@ -312,7 +320,7 @@ def _definition(module: Module, saga: p.Saga, variables: dict[str, str], has_epi
     if saga.compensate_escalate is not None:
         parts.append(Prefix("escalate=", escalation(module, saga.compensate_escalate)))
     if has_epilogue:
-        parts.append(Text(f"when_compensated={function}_compensated"))
+        parts.append(Text(f"when_compensated={module.name('epilogue', saga.name)}"))
     declared = [name for name in saga.errors if name in module.program.errors]
     if declared:
         errors: list[Doc] = [Text(module.name("type", name)) for name in declared]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from dataclasses import dataclass, field
 from sagalang.compile import naming
 from sagalang.compile.context import Module, annotation
 from sagalang.compile.expressions import Env
-from sagalang.compile.layout import WIDTH, Bracket, Doc, Prefix, Text, statement
+from sagalang.compile.layout import WIDTH, Bracket, Doc, Prefix, Text, statement, wrap
 from sagalang.model import program as p
 from sagalang.model import types as t
 
@@ -77,7 +76,7 @@ class Body:
     def comment(self, statement_: p.Statement) -> None:
         doc = getattr(statement_, "doc", "")
         for text in doc.splitlines():
-            for part in textwrap.wrap(text, WIDTH - self.indent - 2) or [""]:
+            for part in wrap(text, WIDTH - self.indent - 2) or [""]:
                 self.line(f"# {part}".rstrip())
         place = self.module.where(statement_.span)
         if not place:

@@ -57,23 +57,24 @@ def prepare(
 
     Arguments that do not need the result are captured now, before anything is sent.
     """
-    entry = Entry(place, Status.SETTLING, sent=sent, started=turn.now)
-    if not isinstance(step.compensation, p.Compensation):
-        return entry
-    call = step.compensation.call
-    if needs_result(call.args):
-        return replace(entry, names=names)
-    return replace(entry, args=turn.arguments(call, turn.scope(names, place)))
+    kept, args = None, None
+    if type(step.compensation) is p.Compensation:
+        call = step.compensation.call
+        if needs_result(call.args):
+            kept = names
+        else:
+            args = turn.arguments(call, turn.scope(names, place))
+    return Entry(place, Status.SETTLING, args=args, names=kept, sent=sent, started=turn.now)
 
 
 def settle(turn: Turn, entry: Entry, outcome: Outcome, unanswered: Ms | None) -> Undo:
     """What is owed once the step's outcome is known: nothing if it certainly did not happen."""
     step = turn.definition.statements[entry.place.path]
-    if not (isinstance(step, p.Step) and isinstance(step.compensation, p.Compensation)):
+    if type(step) is not p.Step or type(step.compensation) is not p.Compensation:
         return NOTHING
-    if not isinstance(outcome, Ok | Unknown):
+    if type(outcome) is not Ok and not isinstance(outcome, Unknown):
         return become(entry, Fate.OWES_NOTHING)
-    if entry.args is None and isinstance(outcome, Ok):
+    if entry.args is None and type(outcome) is Ok:
         entry = _capture(turn, entry, step.compensation, outcome)
     return become(entry, Fate.OWES, outcome=outcome, unanswered=unanswered)
 

@@ -87,6 +87,11 @@ class Phase(Choice):
     DONE = "done"
 
 
+# Bound once: a member of an enum is looked up the slow way in Python 3.11, and every call asks.
+_NEW: Final = Phase.NEW
+_ATTEMPTING: Final = Phase.ATTEMPTING
+
+
 class CallState(Struct, frozen=True, gc=False):
     """`doubt`: an attempt went unanswered and may have happened, or may yet.
 
@@ -269,11 +274,12 @@ def advance(config: CallConfig, state: CallState, event: CallEvent, now: Ms, dra
 
     Every event is answered by at most one command; after `Done` by none.
     """
+    # What every call does comes first, by its type: `match` asks each class in turn.
+    if type(event) is Begin and state.phase is _NEW:
+        return _begin(config, state, now, draw)
+    if type(event) is AttemptEnded and state.phase is _ATTEMPTING:
+        return _attempt_ended(config, state, event.outcome, now, draw)
     match event, state.phase:
-        case Begin(), Phase.NEW:
-            return _begin(config, state, now, draw)
-        case AttemptEnded(outcome), Phase.ATTEMPTING:
-            return _attempt_ended(config, state, outcome, now, draw)
         case _, Phase.DONE:
             return state, ()
         case Interrupted(), Phase.ATTEMPTING | Phase.ASKING:
@@ -304,13 +310,18 @@ def _attempt(config: CallConfig, state: CallState, now: Ms, draw: float) -> Step
     if state.doubt and not _repeatable(config, state, now):
         # The key expired meanwhile.
         return _ask(config, state, now, draw) if config.has_probe else _finish(state)
+    ends = _ends(config, state)
+    if state.phase is _NEW and state.first_attempt is None:
+        # Nothing else has happened yet. Every call comes here, so it is written out.
+        fresh = CallState(_ATTEMPTING, state.began, now, 1)
+        return fresh, (Attempt(1, config.timeout, ends),)
     state = replace(
         state,
         phase=Phase.ATTEMPTING,
         attempts=state.attempts + 1,
         first_attempt=now if state.first_attempt is None else state.first_attempt,
     )
-    return state, (Attempt(state.attempts, config.timeout, _ends(config, state)),)
+    return state, (Attempt(state.attempts, config.timeout, ends),)
 
 
 def _probe(config: CallConfig, state: CallState, now: Ms) -> Step:
@@ -321,6 +332,8 @@ def _probe(config: CallConfig, state: CallState, now: Ms) -> Step:
 def _attempt_ended(
     config: CallConfig, state: CallState, outcome: Outcome, now: Ms, draw: float
 ) -> Step:
+    if type(outcome) is Ok:
+        return _done(state, outcome)  # whatever stands in `AFTER`, an answer ends the call
     what = kind(outcome)
     if kept_back(outcome):
         state = replace(state, last=outcome, refused=state.refused + 1)
@@ -458,8 +471,12 @@ def _finish(state: CallState) -> Step:
             outcome = NotSent(Failure(NOT_SENT, None, "nothing was sent"))
         case last:
             outcome = last
-    state = replace(state, phase=Phase.DONE, last=outcome)
-    return state, (Done(outcome, state.unanswered),)
+    return _done(state, outcome)
+
+
+def _done(state: CallState, outcome: Outcome) -> Step:
+    done = Done(outcome, state.unanswered)
+    return replace(state, phase=Phase.DONE, last=outcome), (done,)
 
 
 def _error(state: CallState) -> Failure:

@@ -115,19 +115,20 @@ def plain(expr: p.Expr, scope: Scope) -> Any:
 
 
 def _evaluate(expr: p.Expr, scope: Scope) -> Any:
+    # The most frequent by their type: `match` asks each class in turn.
+    if type(expr) is p.Const:
+        return expr.value
+    if type(expr) is p.Ref:
+        return scope.names[expr.name]
+    if type(expr) is p.Member:
+        return _member(_evaluate(expr.value, scope), expr.name, scope.build)
     match expr:
-        case p.Const(value=value):
-            return value
-        case p.Ref(name=name):
-            return scope.names[name]
         case p.ConstantRef(name=name):
             return _evaluate(scope.constants[name].value, replace(scope, names={}))
         case p.KeyOf(step=step):
             return scope.key(step)
         case p.ResultOf():
             return scope.result
-        case p.Member(value=value, name=name):
-            return _member(_evaluate(value, scope), name, scope.build)
         case p.Index(value=value, index=index):
             return _index(_evaluate(value, scope), _evaluate(index, scope))
         case p.Unary(operator=sign, operand=operand):
@@ -217,6 +218,8 @@ def _member(value: Any, name: str, build: Build) -> Any:
         raise BadValueError(f"null has no field {name}")
     if isinstance(value, Mapping):
         return _index(value, name)
+    if isinstance(value, tuple | str | int | Decimal):  # json that is no object
+        raise BadValueError(f"this value has no field {name}")
     return build.get(value, name)
 
 

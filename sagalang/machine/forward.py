@@ -13,6 +13,7 @@ from sagalang.machine.evaluate import BadValueError, evaluate, known, scalar_ide
 from sagalang.machine.events import AbortStarted, ChildEnded, Event, How, Place, Purpose, Settle
 from sagalang.machine.frames import (
     Broken,
+    CallLeaf,
     Done,
     Frame,
     Loop,
@@ -41,11 +42,9 @@ def run(turn: Turn, seq: Seq) -> Result:
     statements = turn.definition.blocks[seq.block].statements
     while seq.index < len(statements):
         result = _begin(turn, Ref(seq.block, seq.index), seq.names, seq.loops)
-        match result:
-            case Done():
-                seq = _past(seq, result)
-            case _:
-                return _around(seq, result)
+        if type(result) is not Done:
+            return _around(seq, result)
+        seq = _past(seq, result)
     names = {name: seq.names.get(name) for name in turn.definition.exports[seq.block]}
     return Done(FrozenMap(names), undo.in_order(seq.undo))
 
@@ -61,16 +60,14 @@ def _past(seq: Seq, done: Done) -> Seq:
 
 
 def _around(seq: Seq, result: Frame | Raised | Returned) -> Result:
-    match result:
-        case Raised(frame=frame) | Returned(frame=frame):
-            return replace(result, frame=replace(seq, child=frame))
-        case _:
-            return replace(seq, child=result)
+    if type(result) is Raised or type(result) is Returned:
+        return replace(result, frame=replace(seq, child=result.frame))
+    return replace(seq, child=result)
 
 
 def _block(turn: Turn, seq: Seq, result: Result) -> Result:
     """A block whose statement under way came to `result`."""
-    return run(turn, _past(seq, result)) if isinstance(result, Done) else _around(seq, result)
+    return run(turn, _past(seq, result)) if type(result) is Done else _around(seq, result)
 
 
 # --- Beginning statements ----------------------------------------------------------------------
@@ -80,6 +77,8 @@ def _begin(turn: Turn, ref: Ref, names: FrozenMap, loops: Loops) -> Result:
     statement = turn.definition.statement(ref)
     place = Place(getattr(statement, "path", type(statement).__name__.lower()), loops)
     try:
+        if type(statement) is p.Step:  # most are
+            return leaves.begin_step(turn, statement, place, names)
         return _begin_statement(turn, ref, statement, place, names)
     except BadValueError as error:
         if isinstance(statement, p.Step | p.ChildStep) and statement.best_effort:
@@ -284,14 +283,17 @@ def _undo_attempt(turn: Turn, frame: Try) -> Result:
 
 def deliver(turn: Turn, frame: Frame, place: Place, event: Happening) -> Result | None:
     """What the frame becomes by an event for the statement at `place`; None if it is not here."""
+    if type(frame) is Seq:
+        inner = frame.child
+        if type(inner) is Broken:
+            return _mended(turn, frame, inner, event) if inner.item.place == place else None
+        if inner is None or not _inside(turn.definition, place.path, frame.block):
+            return None
+        result = deliver(turn, inner, place, event)
+        return None if result is None else _block(turn, frame, result)
+    if type(frame) is CallLeaf:
+        return leaves.deliver(turn, frame, place, event)
     match frame:
-        case Seq(child=Broken(item=item) as broken):
-            return _mended(turn, frame, broken, event) if item.place == place else None
-        case Seq(block=block, child=child):
-            if child is None or not _inside(turn.definition, place.path, block):
-                return None
-            result = deliver(turn, child, place, event)
-            return None if result is None else _block(turn, frame, result)
         case Par():
             return _deliver_par(turn, frame, place, event)
         case Loop():
@@ -304,8 +306,8 @@ def deliver(turn: Turn, frame: Frame, place: Place, event: Happening) -> Result 
             if not any(entry.place == place for entry in undo.entries(tree)):
                 return None
             return _undo_attempt(turn, replace(frame, tree=backward.deliver(turn, tree, event)))
-        case _:
-            return leaves.deliver(turn, frame, place, event)
+        case leaf:
+            return leaves.deliver(turn, leaf, place, event)
 
 
 def _inside(definition: Definition, path: str, block: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, final
 
 from msgspec import Struct
 
@@ -17,6 +17,7 @@ from sagalang.machine.undo import NOTHING, Entry, Undo
 Loops = tuple[tuple[str, str], ...]
 
 
+@final
 class Done(Struct, frozen=True, gc=False):
     """A part that ended well: the names it binds, and how it would be undone."""
 
@@ -24,6 +25,7 @@ class Done(Struct, frozen=True, gc=False):
     undo: Undo = NOTHING
 
 
+@final
 class Seq(Struct, frozen=True, gc=False):
     """A block. `child` is statement `index` under way; None where that is not begun yet."""
 
@@ -35,11 +37,13 @@ class Seq(Struct, frozen=True, gc=False):
     undo: tuple[Undo, ...] = ()
 
 
+@final
 class Par(Struct, frozen=True, gc=False):
     ref: Ref
     branches: tuple[Frame | Done, ...]
 
 
+@final
 class Loop(Struct, frozen=True, gc=False):
     """`active` and `done` are in the order of the items, whatever ended first, so that the same
     iterations make the same state."""
@@ -54,6 +58,7 @@ class Loop(Struct, frozen=True, gc=False):
     done: tuple[tuple[int, Done], ...] = ()
 
 
+@final
 class Try(Struct, frozen=True, gc=False):
     """An `attempt`. The body runs; or, once it failed, `tree` is undone; or handler `handler`."""
 
@@ -66,6 +71,7 @@ class Try(Struct, frozen=True, gc=False):
     handler: int | None = None
 
 
+@final
 class CallLeaf(Struct, frozen=True, gc=False):
     """A step in flight; `entry` is what it will owe."""
 
@@ -97,6 +103,7 @@ class PollLeaf(Struct, frozen=True, gc=False):
     expired: bool = False
 
 
+@final
 class Broken(Struct, frozen=True, gc=False):
     """A statement that failed, or that a person must settle. `call`: the step as it was called,
     with what became of it; None where nothing was."""
@@ -113,6 +120,7 @@ Frame = Seq | Par | Loop | Try | Leaf
 # --- What a change leads to, on its way up ------------------------------------------------------
 
 
+@final
 class Raised(Struct, frozen=True, gc=False):
     """Something in `frame` failed, and nobody below caught it."""
 
@@ -121,6 +129,7 @@ class Raised(Struct, frozen=True, gc=False):
     item: OpenItem
 
 
+@final
 class Returned(Struct, frozen=True, gc=False):
     """`return` was reached in `frame`."""
 
@@ -164,11 +173,11 @@ def _trees(frame: Frame) -> Iterator[Undo]:
 
 def moving(frame: Frame) -> bool:
     """Whether something is under way that can still change the frame by itself."""
+    if type(frame) is Seq:
+        return frame.child is not None and moving(frame.child)
+    if type(frame) is CallLeaf:
+        return frame.stopping or not frame.overdue
     match frame:
-        case Seq(child=child):
-            return child is not None and moving(child)
-        case CallLeaf(overdue=overdue, stopping=stopping):
-            return stopping or not overdue
         case Par(branches=branches):
             return any(moving(part) for part in branches if not isinstance(part, Done))
         case Loop(active=active):

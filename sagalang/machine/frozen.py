@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 
@@ -66,12 +67,14 @@ EMPTY = FrozenMap()
 
 def freeze(value: Any) -> Any:
     """Lists become tuples and mappings `FrozenMap`s, all the way down; the rest stays."""
-    match value:
-        case FrozenMap():
-            return value
-        case Mapping():
-            return FrozenMap({key: freeze(item) for key, item in value.items()})
-        case list() | tuple() if type(value) in (list, tuple):
-            return tuple(freeze(item) for item in value)
-        case _:
-            return value
+    kind: Any = type(value)
+    if kind is list or kind is tuple:
+        return tuple([freeze(item) for item in value])
+    if kind is not FrozenMap and _is_mapping(kind):
+        return FrozenMap({key: freeze(item) for key, item in value.items()})
+    return value
+
+
+@lru_cache(maxsize=1_024)
+def _is_mapping(kind: type) -> bool:
+    return issubclass(kind, Mapping) and not issubclass(kind, FrozenMap)

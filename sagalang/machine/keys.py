@@ -9,12 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from hashlib import sha1
 from json import JSONEncoder
-from typing import Final
-from uuid import UUID, uuid5
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 NAMESPACE: Final = UUID("56465dbe-a19d-598a-9090-57719065709e")
 """UUIDv5 of `urn:sagalang:keys`. Fixed for ever: changing it would change every key."""
+
+_VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 _encode: Final = JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
@@ -38,10 +44,26 @@ def key(
 
 @lru_cache(maxsize=4_096)
 def _key(saga: str, saga_id: str, path: str, loops: Loops, purpose: str, generation: int) -> str:
-    parts: list[object] = [saga, saga_id, path, [list(pair) for pair in loops]]
+    # What `uuid.uuid5(NAMESPACE, text)` does, with the hash of the run's own part made once.
+    state = _run(saga, saga_id).copy()
+    state.update(_place(path, loops, purpose, generation))
+    text = state.hexdigest()
+    variant = _VARIANT[text[16]]
+    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{variant}{text[17:20]}-{text[20:32]}"
+
+
+@lru_cache(maxsize=1_024)
+def _run(saga: str, saga_id: str) -> _Hash:
+    begun = f"[{_encode(saga)},{_encode(saga_id)},".encode()
+    return sha1(NAMESPACE.bytes + begun, usedforsecurity=False)
+
+
+@lru_cache(maxsize=4_096)
+def _place(path: str, loops: Loops, purpose: str, generation: int) -> bytes:
+    parts: list[object] = [path, loops]
     if purpose or generation:
         parts += [purpose, generation]
-    return str(uuid5(NAMESPACE, _encode(parts)))
+    return _encode(parts)[1:].encode()
 
 
 def identities(values: Sequence[str]) -> tuple[str, ...]:

@@ -54,6 +54,8 @@ from sagalang.model.errors import TIMEOUT
 from sagalang.model.program import Ms
 from sagalang.model.types import RecordRef
 
+_STEP: Final = Purpose.STEP
+
 NO_FAILURE: Final = Failure("")
 
 POLL_SPREAD_PERCENT: Final = 10
@@ -95,7 +97,7 @@ def make_call(turn: Turn, step: p.Step, entry: Entry, first_attempt: Ms | None) 
     turn.emit(
         RunCall(
             place=entry.place,
-            purpose=Purpose.STEP,
+            purpose=_STEP,
             key=None if operation.is_query else turn.key(entry.place),
             service=operation.service,
             operation=operation.name,
@@ -154,25 +156,25 @@ def meets(
 
 def begin_poll(turn: Turn, statement: p.Poll, place: Place, names: FrozenMap) -> Result:
     leaf = PollLeaf(place, names)
+    question = _question(turn, statement, leaf)
     turn.emit(StartTimer(place, Timer.WAIT, turn.now + statement.within))
-    _ask(turn, statement, leaf)
+    turn.emit(question)
     return leaf
 
 
-def _ask(turn: Turn, statement: p.Poll, leaf: PollLeaf) -> None:
+def _question(turn: Turn, statement: p.Poll, leaf: PollLeaf) -> RunCall:
+    """Raises `BadValueError`."""
     operation = turn.definition.program.operation(statement.call)
-    turn.emit(
-        RunCall(
-            place=leaf.place,
-            purpose=Purpose.POLL,
-            key=None,
-            service=operation.service,
-            operation=operation.name,
-            args=turn.arguments(statement.call, turn.scope(leaf.names, leaf.place)),
-            policy=statement.policy,
-            deadline=turn.deadline if turn.pivot is Pivot.AHEAD else None,
-            number=leaf.number,
-        )
+    return RunCall(
+        place=leaf.place,
+        purpose=Purpose.POLL,
+        key=None,
+        service=operation.service,
+        operation=operation.name,
+        args=turn.arguments(statement.call, turn.scope(leaf.names, leaf.place)),
+        policy=statement.policy,
+        deadline=turn.deadline if turn.pivot is Pivot.AHEAD else None,
+        number=leaf.number,
     )
 
 
@@ -189,12 +191,13 @@ class Spoiled(Struct, frozen=True, gc=False):
 
 def deliver(turn: Turn, leaf: Leaf, place: Place, event: Event | Spoiled) -> Result | None:
     """What the leaf comes to; None if the event is not for it."""
-    if isinstance(leaf, Broken) or leaf.place != place:
+    if type(leaf) is Broken or leaf.place != place:
         return None
     statement = turn.definition.statements[place.path]
+    if type(leaf) is CallLeaf and type(event) is CallEnded and event.purpose is _STEP:
+        assert type(statement) is p.Step
+        return _step_ended(turn, leaf, statement, event)
     match leaf, statement, event:
-        case CallLeaf(), p.Step(), CallEnded(purpose=Purpose.STEP):
-            return _step_ended(turn, leaf, statement, event)
         case CallLeaf(), p.Step(), TimerFired(timer=Timer.ESCALATE):
             return _overdue(turn, leaf, statement)
         case ChildLeaf(), p.ChildStep(), ChildEnded(purpose=Purpose.STEP):
@@ -225,15 +228,15 @@ def _error(outcome: Outcome) -> Failure:
 
 def _step_ended(turn: Turn, leaf: CallLeaf, step: p.Step, event: CallEnded) -> Result:
     outcome = event.outcome
-    if leaf.overdue and isinstance(outcome, Ok):
+    if leaf.overdue and type(outcome) is Ok:
         turn.emit(Settled(leaf.place, Purpose.STEP))
     if not leaf.overdue and backward.timed(step.escalate, step.policy):
         turn.emit(StopTimer(leaf.place, Timer.ESCALATE))
     carried_out = certain(turn, outcome) if step.pivot else False
     if step.best_effort:
-        return bound(step.name, outcome.value if isinstance(outcome, Ok) else None)
+        return bound(step.name, outcome.value if type(outcome) is Ok else None)
     tree = backward.settle(turn, leaf.entry, outcome, event.unanswered)
-    if isinstance(outcome, Ok):
+    if type(outcome) is Ok:
         return bound(step.name, outcome.value, tree)
     failure = _error(outcome)
     call = replace(leaf.entry, outcome=outcome, unanswered=event.unanswered)
@@ -326,7 +329,7 @@ def _poll(turn: Turn, leaf: PollLeaf, statement: p.Poll, event: Event | Spoiled)
         case TimerFired(timer=Timer.POLL):
             leaf = replace(leaf, number=leaf.number + 1, asking=True)
             try:
-                _ask(turn, statement, leaf)
+                turn.emit(_question(turn, statement, leaf))
             except BadValueError as error:
                 turn.emit(StopTimer(leaf.place, Timer.WAIT))
                 return raised(turn, leaf.place, error.failure)

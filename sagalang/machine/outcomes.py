@@ -6,7 +6,7 @@ saga may believe). See language.md, section 1.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, final
 
 from msgspec import Struct
 
@@ -64,6 +64,7 @@ class Failure(Struct, frozen=True, gc=False):
     detail: str = ""
 
 
+@final
 class Ok(Struct, frozen=True, gc=False, eq=False):
     """A declared answer arrived. `replayed`: the service had given it before, to the same key;
     this makes no difference between two answers."""

@@ -11,7 +11,7 @@ matters, so that replaying recorded events leads to the same state and the same 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -76,6 +76,11 @@ __all__ = [
 ]
 
 
+# Bound once: a member of an enum is looked up the slow way in Python 3.11, and every call asks.
+_BACKWARD: Final = Phase.BACKWARD
+_EPILOGUE: Final = Phase.EPILOGUE
+_OVER: Final = Phase.OVER
+
 Transition = tuple[State, tuple[Command, ...]]
 
 
@@ -106,6 +111,9 @@ def advance(definition: Definition, state: State, event: Event) -> Transition:
     """The state after an event, and what is to be done. Events that concern nothing any more (a
     stopped timer that fired all the same, a repeated event) change nothing."""
     turn = _turn(definition, state, event.at)
+    if type(event) is CallEnded and state.phase is not _OVER:
+        # Most events are; `match` asks each class in turn.
+        return _close(turn, _deliver(turn, state, event))
     match event:
         case UndoRequested(error=error):
             if state.phase is Phase.OVER and isinstance(state.outcome, Completed):
@@ -180,7 +188,7 @@ def _close(turn: Turn, state: State) -> Transition:
 def _deliver(
     turn: Turn, state: State, event: CallEnded | ChildEnded | TimerFired | Settle
 ) -> State:
-    if state.phase is Phase.BACKWARD:
+    if state.phase is _BACKWARD:
         return _backward(turn, state, backward.deliver(turn, state.tree, event))
     if state.frame is None:
         return state
@@ -239,20 +247,22 @@ def _reopened(turn: Turn, state: State) -> State:
 
 
 def _went(turn: Turn, state: State, result: Result) -> State:
-    if state.phase is Phase.EPILOGUE:
+    if state.phase is _EPILOGUE:
         return _epilogue(turn, state, result)
     return _forward(turn, state, result)
 
 
 def _forward(turn: Turn, state: State, result: Result) -> State:
     """Take in what the whole body came to."""
-    while isinstance(result, Raised):
+    while type(result) is Raised:
         error = turn.abort or (result.failure if turn.pivot is Pivot.AHEAD else None)
         if error is not None:
             return _abort(turn, state, result.frame, error)
         # Past the point of no return nothing aborts: the failure stays open, the others go on.
         turn.emit(Escalate(result.item))
         result = forward.resume(turn, result.frame)
+    if type(result) is Seq and moving(result):
+        return replace(state, frame=result)
     match result:
         case Done(undo=tree):
             return _over(turn, replace(state, frame=None, tree=tree), Turning.ENDED, Completed())

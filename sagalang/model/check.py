@@ -83,6 +83,8 @@ def check(
         context.constants,
         context.sagas,
         tuple(made),
+        visible,
+        {name: context.declared[name].span.file for name in context.policies},
     )
     return Checked(program, tuple(context.problems), context)
 

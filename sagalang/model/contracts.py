@@ -25,7 +25,8 @@ def link(context: Context, name: str, found: ast.ServiceDecl) -> None:
         operation = operations[item.name.text]
         if operation.span != item.name.span:
             continue  # the second of two with the same name
-        for clause in item.clauses:
+        # What a compensation may use depends on the probe, which may stand after it.
+        for clause in sorted(item.clauses, key=lambda found: isinstance(found, ast.CompensateBy)):
             if isinstance(clause, ast.CompensateBy) and operation.compensation is None:
                 call = _default_call(context, operation, clause.call, is_probe=False)
                 if call is None:

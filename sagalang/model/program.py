@@ -716,6 +716,10 @@ class Program(Struct, frozen=True, gc=False):
     constants: Mapping[str, Constant] = field(default_factory=dict)
     sagas: Mapping[str, Saga] = field(default_factory=dict)
     scenarios: tuple[Scenario, ...] = ()
+    sees: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """For each file those that it imports, also by way of others, and itself."""
+    policy_files: Mapping[str, str] = field(default_factory=dict)
+    """The file in which each policy stands."""
 
     def operation(self, call: Call) -> Operation:
         return self.services[call.service].operations[call.operation]

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
+from types import coroutine
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
@@ -35,7 +36,7 @@ class Now(Protocol):
     def now(self) -> Ms: ...
 
 
-Send = Callable[[int], Awaitable[Outcome]]
+Send = Callable[[int], Coroutine[Any, Any, Outcome]]
 """Makes attempt (or probe) number n, from 1. Raises nothing but cancellation."""
 
 
@@ -57,21 +58,22 @@ class Interruption:
 
     def __init__(self) -> None:
         self._set = False
-        self._watchers: list[Callable[[], None]] = []
+        self._watchers: tuple[Callable[[], None], ...] = ()
 
     def set(self) -> None:
         self._set = True
-        for watcher in tuple(self._watchers):
+        for watcher in self._watchers:
             watcher()
 
     def is_set(self) -> bool:
         return self._set
 
     def watch(self, watcher: Callable[[], None]) -> None:
-        self._watchers.append(watcher)
+        self._watchers = (*self._watchers, watcher)
 
     def unwatch(self, watcher: Callable[[], None]) -> None:
-        self._watchers.remove(watcher)
+        at = self._watchers.index(watcher)
+        self._watchers = self._watchers[:at] + self._watchers[at + 1 :]
 
 
 # --- What is to be done --------------------------------------------------------------------------
@@ -102,6 +104,7 @@ class Stand(Struct, frozen=True, gc=False):
 Effect = Exchange | Pause | Stand
 Conduct = Generator[Effect, Any, calls.Done]
 
+BEGIN: Final = calls.Begin()
 TIMED_OUT: Final = Unknown(Failure(TIMEOUT, None, "no answer in time"))
 _GIVEN_UP: Final = NotSent(Failure(NOT_SENT, None, "it was interrupted in the queue"))
 _WAITED_IN_VAIN: Final = NotSent(Failure(BULKHEAD_FULL, None, "its turn did not come in time"))
@@ -120,15 +123,16 @@ def conduct(
     asking: Guard,
     interrupted: Callable[[], bool],
     note: Note,
+    event: calls.CallEvent = BEGIN,
 ) -> Conduct:
     """One call until its outcome is settled. Closing it gives back what it holds.
 
     Outermost first: total budget > retry (+ retry budget) > breaker > rate limit > bulkhead >
     attempt timeout > call (language.md, section 6). `asking` protects the probe's operation.
+    `event`: what happened last; the call was conducted until then.
     """
-    if guard.budget is not None:
+    if guard.budget is not None and event is BEGIN:
         guard.budget.request(clock.now())
-    event: calls.CallEvent = calls.Begin()
     while True:
         if not state.interrupted and interrupted():
             note(calls.Interrupted())
@@ -213,12 +217,8 @@ def _through(
                     if isinstance(admitted, NotSent):
                         return admitted
                     permit = admitted
-        # The timeout counts from here, not from when the call queued. It may outlast the saga's
-        # deadline (its outcome must be known), but not the total budget.
-        until = sent + command.timeout
-        if command.ends is not None and command.ends < until:
-            until = max(command.ends, sent)
-        outcome: Outcome = yield Exchange(probe, command.number, until)
+        # The timeout counts from here, not from when the call queued.
+        outcome: Outcome = yield Exchange(probe, command.number, _until(command, sent))
         if breaker and permit and calls.kind(outcome) is not calls.Kind.UNSENDABLE:
             ok, ended = isinstance(outcome, Ok | Rejected), clock.now()
             breaker.record(permit, ok=ok, took=ended - sent, now=ended, notice=note)
@@ -232,6 +232,14 @@ def _through(
                 bulkhead.leave()
         if breaker and permit:
             breaker.release(permit)
+
+
+def _until(command: calls.Attempt | calls.Probe, sent: Ms) -> Ms:
+    # It may outlast the saga's deadline (its outcome must be known), but not the total budget.
+    until = sent + command.timeout
+    if command.ends is not None and command.ends < until:
+        return max(command.ends, sent)
+    return until
 
 
 def _waits_until(config: p.Bulkhead, command: calls.Attempt | calls.Probe, now: Ms) -> Ms | None:
@@ -262,7 +270,26 @@ async def drive(
     An interruption ends sleeps and queueing at once; an attempt or a probe in flight is awaited.
     """
     interrupted = _never if interruption is None else interruption.is_set
-    course = conduct(config, state, clock, draw, guard, asking, interrupted, note)
+    event: calls.CallEvent = BEGIN
+    if guard is UNGUARDED and state.first_attempt is None and not interrupted():
+        # Most calls are answered by their first attempt: so far without a generator. Nothing is
+        # done here that `conduct` would not do, and it takes over at anything else.
+        now = clock.now()
+        note(BEGIN)
+        state, (first,) = calls.advance(config, state, BEGIN, now, draw())
+        note(first)
+        if type(first) is not calls.Attempt:
+            assert isinstance(first, calls.Done)
+            return first
+        outcome = await _bounded(clock, _until(first, now), attempt(1))
+        event = calls.AttemptEnded(outcome)
+        if type(outcome) is Ok and not interrupted():
+            note(event)
+            draw()
+            done = calls.Done(outcome, None)
+            note(done)
+            return done
+    course = conduct(config, state, clock, draw, guard, asking, interrupted, note, event)
     reply: Outcome | None = None
     try:
         while True:
@@ -271,12 +298,12 @@ async def drive(
             if isinstance(effect, Exchange):
                 send = probe if effect.probe else attempt
                 assert send is not None
-                reply = await _bounded(clock, effect.until, send, effect.number)
+                reply = await _bounded(clock, effect.until, send(effect.number))
             else:
                 await wait(effect, clock, interruption)
     except StopIteration as stop:
-        done: calls.Done = stop.value
-        return done
+        settled: calls.Done = stop.value
+        return settled
     finally:
         course.close()
 
@@ -337,9 +364,23 @@ class Alarm:
             self._woken.set_result(None)
 
 
-async def _bounded(clock: Clock, until: Ms, send: Send, number: int) -> Outcome:
+@coroutine
+def _bounded(
+    clock: Clock, until: Ms, work: Coroutine[Any, Any, Outcome]
+) -> Generator[Any, Any, Outcome]:
+    """The outcome of an attempt, given up at `until`. What answers at once needs no timer."""
     try:
+        waits_for = work.send(None)
         with clock.timeout_at(until):
-            return await send(number)
+            while True:
+                try:
+                    found = yield waits_for
+                except BaseException as error:
+                    waits_for = work.throw(error)
+                else:
+                    waits_for = work.send(found)
+    except StopIteration as stop:
+        outcome: Outcome = stop.value
+        return outcome
     except TimeoutError:
         return TIMED_OUT

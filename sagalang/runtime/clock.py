@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
+from time import monotonic_ns, time_ns
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -70,10 +70,10 @@ class SystemClock:
     clock of the system that is set back or forth moves no timer."""
 
     def __init__(self) -> None:
-        self._offset = time.time_ns() - time.monotonic_ns()
+        self._offset = time_ns() - monotonic_ns()
 
     def now(self) -> Ms:
-        return (time.monotonic_ns() + self._offset) // 1_000_000
+        return (monotonic_ns() + self._offset) // 1_000_000
 
     async def sleep_until(self, moment: Ms) -> None:
         await asyncio.sleep(0)

@@ -21,8 +21,8 @@ from uuid import UUID
 import msgspec
 
 from sagalang.diagnostics.suggest import nearest
-from sagalang.machine.frozen import FrozenMap
-from sagalang.runtime.data import Members, field_name
+from sagalang.machine.frozen import Choice, FrozenMap
+from sagalang.runtime.data import Members, member_name
 from sagalang.runtime.shapes import is_enum, is_record, record_fields
 
 Part = str | int | tuple[str]
@@ -62,7 +62,7 @@ class EncodeError(ValueError):
     """A value that has no JSON form: not a finite number, or text that is not Unicode."""
 
 
-class Mode(Enum):
+class Mode(Choice):
     """Where the value comes from."""
 
     ANSWER = "answer"
@@ -122,6 +122,11 @@ def decode(data: bytes | str, type_: Any, *, strict: bool = False, root: str = "
 def read(plain: Any, type_: Any, mode: Mode = Mode.ANSWER) -> Any:
     """Like `decode`, for JSON that `parse` has read, or (Mode.PYTHON) for native values."""
     return _reader(type_, mode)(plain)
+
+
+def reader(type_: Any, mode: Mode) -> Reader:
+    """What `read` does for this type, made once."""
+    return _reader(type_, mode)
 
 
 def encode(value: Any, type_: Any) -> bytes:
@@ -352,12 +357,12 @@ def _enum_reader(members: Members, mode: Mode) -> Reader:
 def _enum_class_reader(cls: type[Enum], mode: Mode) -> Reader:
     by_wire: dict[str, Enum] = {member.value: member for member in cls}
     if mode is Mode.PYTHON:
-        by_wire |= {field_name(member.name): member for member in cls}
+        by_wire |= {member_name(member): member for member in cls}
     expected = ", ".join(member.value for member in cls)
 
     def read_enum(value: Any) -> Enum:
         if mode is Mode.PYTHON and isinstance(value, Enum):
-            value = field_name(value.name)
+            value = member_name(value)
         if not isinstance(value, str):
             raise _wrong("a string", value)
         member = by_wire.get(value)
@@ -419,7 +424,7 @@ def _record_reader(cls: type, mode: Mode) -> Reader:
     def read_record(value: Any) -> Any:
         if isinstance(value, cls) and mode is Mode.PYTHON:
             return value
-        is_mapping = isinstance(value, Mapping)
+        is_mapping = type(value) is dict or isinstance(value, Mapping)
         if not is_mapping and (mode is not Mode.PYTHON or _is_scalar(value)):
             raise _wrong("an object", value)
         if mode is Mode.INPUT:

@@ -6,8 +6,10 @@ send the same bytes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
 
 from sagalang.model.program import HttpRoute, Promises
 
@@ -41,14 +43,14 @@ class Contract:
     promises: Promises
     rejects: tuple[RejectionSpec, ...] = ()
     route: HttpRoute | None = None
+    label: str = field(init=False, compare=False, repr=False)
+    """`Service.operation`."""
 
-    @property
-    def label(self) -> str:
-        return f"{self.service}.{self.operation}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", f"{self.service}.{self.operation}")
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True, gc=False):
     """One attempt. `args` in the order of the contract's params, None for one left out.
 
     `key` is None for queries. `attempt` counts from 1. `remaining` is what is left of the saga's

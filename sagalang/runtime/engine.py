@@ -6,22 +6,23 @@ failure raises `EngineError`: it stops the run and is never an outcome of the sa
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
 from sagalang.machine import calls
 from sagalang.machine.events import CancelRequested, Event, EventReceived, Place, Purpose
-from sagalang.machine.outcomes import Failure, Ok, Outcome, Rejected
+from sagalang.machine.outcomes import Outcome
 from sagalang.model.program import Ms, Policy
 from sagalang.runtime import journal
-from sagalang.runtime.calls import Draw, Interruption, Queued, Told, drive
+from sagalang.runtime.activities import Activities, Activity, Crash
+from sagalang.runtime.call_log import CallLog
+from sagalang.runtime.calls import Draw, Interruption, drive
 from sagalang.runtime.clock import Clock
 from sagalang.runtime.contract import Contract, Request
-from sagalang.runtime.protection import UNGUARDED, BreakerChanged, Protections
+from sagalang.runtime.journal_events import Outside, entry_of
+from sagalang.runtime.protection import UNGUARDED, Protections
 from sagalang.runtime.transport import Transport
 
 
@@ -67,45 +68,64 @@ BACKWARDS: Final = frozenset({Purpose.RESOLVE, Purpose.COMPENSATE})
 """What must get through: it waits for an open breaker instead of failing fast."""
 
 
-@dataclass(frozen=True, slots=True)
-class Crash:
-    """The orchestrator dies: everything under way is lost, only what is on record remains."""
-
-    at: Ms
-
-
-class Activity(Protocol):
-    """Something under way in a session. Cancelling it is for timers only, never for calls."""
-
-    def cancel(self) -> object: ...
-
-
 class Session(Protocol):
     """One run on an engine."""
 
     saga_id: str
     owner: Any
     """Whoever drives the run keeps itself here; None in a fresh session."""
+    begun: bool
+    """Whether the run was on record when the session was opened."""
 
     def now(self) -> Ms: ...
 
     def random(self) -> float: ...
 
-    async def step(self, call: StepCall, interruption: Interruption) -> calls.Done:
+    async def step(self, call: StepCall, interruption: Interruption) -> journal.OutcomeRecorded:
         """Records the intent, makes the call, records its outcome."""
         ...
 
     async def sleep(self, until: Ms) -> None: ...
 
-    def spawn(self, work: Coroutine[Any, Any, Event]) -> Activity:
-        """Start work; the event it ends with comes out of `next`. An exception does too."""
+    def make(self, work: Coroutine[Any, Any, Event]) -> None:
+        """Start a call; the event it ends with comes out of `next`. An exception does too.
+        Where nothing else is under way, whoever awaits `next` may make the call itself."""
+        ...
+
+    def spawn(self, work: Coroutine[Any, Any, Event], not_before: Ms | None = None) -> Activity:
+        """Start anything else; it ends as a call does. `not_before`: it only waits until then."""
+        ...
+
+    def put(self, event: Outside) -> None:
+        """Take in an event from outside: it is recorded, and comes out of `next`."""
+        ...
+
+    def post(self, event: Event) -> None:
+        """Let an event that is on record come out of `next`."""
         ...
 
     async def next(self) -> Event | Crash:
-        """The next event: of an activity, or from outside (a signal, a cancel request)."""
+        """The next event: of an activity, or from outside. Every one is on record, and they come
+        in the order of their entries."""
+        ...
+
+    def waiting(self) -> bool:
+        """Whether `next` has something to give at once."""
+        ...
+
+    def drop(self) -> None:
+        """Forget the events that wait: what is on record comes from there."""
         ...
 
     def record(self, entry: journal.Entry) -> None: ...
+
+    async def history(self) -> Sequence[journal.Entry]:
+        """What is on record of the run and its child sagas, in order."""
+        ...
+
+    async def committed(self) -> None:
+        """Return when all that was recorded so far will be there after a crash."""
+        ...
 
     async def close(self) -> None:
         """End all activities and wait for them."""
@@ -127,11 +147,14 @@ class Engine(Protocol):
 
 
 Observer = Callable[[journal.Entry], None]
+"""Told of each entry as it is recorded. It sends the run nothing at that moment: events come in the
+order of their entries."""
 
 
 class MemoryEngine:
     """Nothing survives; takes any clock. `journal` has the entries of all runs, in order. All
-    runs of the engine share its `protections`; several engines of a process may share them too."""
+    runs of the engine share its `protections`; several engines of a process may share them too.
+    `found`: what is on record already, left by an engine that died."""
 
     def __init__(
         self,
@@ -140,19 +163,21 @@ class MemoryEngine:
         draw: Draw,
         observer: Observer | None = None,
         protections: Protections | None = None,
+        found: Sequence[journal.Entry] = (),
     ) -> None:
         self.clock = clock
         self.transport = transport
         self.draw = draw
         self.protections = protections or Protections()
-        self.journal: list[journal.Entry] = []
+        self.journal: list[journal.Entry] = list(found)
+        self._found = frozenset(entry.saga_id for entry in found)
         self._observer = observer
         self._sessions: dict[str, MemorySession] = {}
 
     def open(self, saga_id: str, saga: str, args: Mapping[str, Any]) -> MemorySession:
         session = self._sessions.get(saga_id)
         if session is None:
-            session = MemorySession(self, saga_id, saga, args)
+            session = MemorySession(self, saga_id, saga, args, saga_id in self._found)
             self._sessions[saga_id] = session
         elif session.saga != saga or dict(session.args) != dict(args):
             raise OtherInputError(f"{saga_id} runs already, with other input")
@@ -168,7 +193,7 @@ class MemoryEngine:
     def crash(self, saga_id: str) -> None:
         """Let the orchestrator of a run (and of its child sagas) die and start again, as soon as
         the caller awaits. A transport that wants its answer lost calls this and never returns."""
-        self._session(saga_id).put(Crash(self.now()))
+        self._session(saga_id).post(Crash(self.now()))
 
     def inspect(self, saga_id: str) -> tuple[journal.Entry, ...]:
         """The journal of one run. Raises `NoSuchRunError`."""
@@ -198,89 +223,79 @@ class MemoryEngine:
             raise NoSuchRunError(f"there is no run {saga_id}") from None
 
 
-class MemorySession:
+class Means(Protocol):
+    """What sessions of one process share."""
+
+    clock: Clock
+    transport: Transport
+    draw: Draw
+    protections: Protections
+
+    def now(self) -> Ms: ...
+
+
+class LocalSession:
+    """What every session has whose calls are made in this process; where they are recorded is for
+    others to say."""
+
+    record: Observer
+
     def __init__(
-        self, engine: MemoryEngine, saga_id: str, saga: str, args: Mapping[str, Any]
+        self,
+        engine: Means,
+        saga_id: str,
+        saga: str,
+        args: Mapping[str, Any],
+        begun: bool,
     ) -> None:
+        self.begun = begun
         self.saga_id = saga_id
         self.saga = saga
         self.args = args
         self.owner: Any = None
-        self._engine = engine
-        self._mailbox: asyncio.Queue[Event | Crash | BaseException] = asyncio.Queue()
-        self._activities: set[asyncio.Task[None]] = set()
-
-    def now(self) -> Ms:
-        return self._engine.now()
-
-    def random(self) -> float:
-        return self._engine.draw()
-
-    def record(self, entry: journal.Entry) -> None:
-        self._engine.record(entry)
-
-    def put(self, event: Event | Crash) -> None:
-        self._mailbox.put_nowait(event)
+        # Asked for several times in every step, so without a detour.
+        self.now = engine.clock.now
+        self.random = engine.draw
+        self._means = engine
+        self._activities = activities = Activities(self.now)
+        self.post = activities.post
+        self.waiting = activities.waiting
+        self.drop = activities.drop
+        self.make = activities.make
+        self.spawn = activities.spawn
+        self.next = activities.next
+        self.close = activities.close
 
     async def sleep(self, until: Ms) -> None:
-        await self._engine.clock.sleep_until(until)
+        await self._means.clock.sleep_until(until)
 
-    def spawn(self, work: Coroutine[Any, Any, Event]) -> asyncio.Task[None]:
-        async def body() -> None:
-            try:
-                event = await work
-            except Exception as error:
-                self._mailbox.put_nowait(error)
-            else:
-                self._mailbox.put_nowait(event)
+    def put(self, event: Outside) -> None:
+        self.record(entry_of(event, self.saga_id))
+        self.post(event)
 
-        def ended(task: asyncio.Task[None]) -> None:
-            self._activities.discard(task)
-            # A task that is cancelled before its first turn leaves the coroutine unawaited.
-            work.close()
-
-        task = asyncio.create_task(body())
-        self._activities.add(task)
-        task.add_done_callback(ended)
-        return task
-
-    async def next(self) -> Event | Crash:
-        event = await self._mailbox.get()
-        if isinstance(event, BaseException):
-            raise event
-        return event
-
-    async def close(self) -> None:
-        activities = list(self._activities)
-        for activity in activities:
-            activity.cancel()
-        await asyncio.gather(*activities, return_exceptions=True)
-
-    async def step(self, call: StepCall, interruption: Interruption) -> calls.Done:
-        log = _CallLog(self, call)
+    async def step(self, call: StepCall, interruption: Interruption) -> journal.OutcomeRecorded:
+        engine, contract, question = self._means, call.contract, call.probe
+        log = CallLog(call, self.saga_id, self.now, self.record)
         if not call.resumed:
             log.intent()
-        engine, contract, question = self._engine, call.contract, call.probe
-        guards = engine.protections
-        guard = guards.guard(contract.service, contract.operation, call.protected)
+        guard = engine.protections.guard(contract.service, contract.operation, call.protected)
         probe, asking = None, UNGUARDED
         if question is not None:
             asked = question.contract
-            asking = guards.guard(asked.service, asked.operation, question.protected)
-            query = Request(asked, question.args, None)
+            asking = engine.protections.guard(asked.service, asked.operation, question.protected)
 
-            async def probe(number: int) -> Outcome:
-                return await engine.transport.call(replace(query, attempt=number))
+            def probe(number: int) -> Coroutine[Any, Any, Outcome]:
+                return engine.transport.call(Request(asked, question.args, None, number))
 
-        async def attempt(number: int) -> Outcome:
+        def attempt(number: int) -> Coroutine[Any, Any, Outcome]:
             deadline = call.config.deadline
             remaining = None if deadline is None else max(0, deadline - engine.now())
             request = Request(contract, call.args, call.key, number, remaining)
-            return await engine.transport.call(request)
+            return engine.transport.call(request)
 
-        return await drive(
+        await drive(
             call.config,
-            call.known or calls.start(engine.now()),
+            call.known or calls.start(self.now()),
             clock=engine.clock,
             draw=engine.draw,
             attempt=attempt,
@@ -290,110 +305,24 @@ class MemorySession:
             interruption=interruption,
             note=log.note,
         )
+        return log.ended
 
 
-class _CallLog:
-    """Writes what happens in one call to the journal."""
+class MemorySession(LocalSession):
+    def __init__(
+        self,
+        engine: MemoryEngine,
+        saga_id: str,
+        saga: str,
+        args: Mapping[str, Any],
+        begun: bool,
+    ) -> None:
+        super().__init__(engine, saga_id, saga, args, begun)
+        self.record = engine.record
+        self._engine = engine
 
-    __slots__ = ("_attempt", "_call", "_fields", "_session")
+    async def history(self) -> Sequence[journal.Entry]:
+        return self._engine.recorded().of(self.saga_id)
 
-    def __init__(self, session: MemorySession, call: StepCall) -> None:
-        self._session = session
-        self._call = call
-        self._attempt = 0
-        self._fields: dict[str, Any] = {
-            "saga_id": session.saga_id,
-            "place": call.place,
-            "purpose": call.purpose,
-            "label": call.contract.label,
-            "key": call.key,
-            "number": call.number,
-        }
-
-    def _record(self, entry: type[journal.CallEntry], **fields: Any) -> None:
-        session = self._session
-        session.record(entry(at=session.now(), **self._fields, **fields))
-
-    def _record_probe(self, entry: type[journal.CallEntry], **fields: Any) -> None:
-        question, session = self._call.probe, self._session
-        assert question is not None
-        common = {**self._fields, "label": question.contract.label}
-        session.record(entry(at=session.now(), **common, **fields))
-
-    def intent(self) -> None:
-        self._record(journal.Intent, args=self._call.args)
-
-    def note(self, what: Told) -> None:
-        # Those of every call come first.
-        match what:
-            case calls.Begin():
-                pass
-            case calls.Attempt(number=number):
-                self._attempt = number
-                self._record(journal.AttemptStarted, attempt=number)
-            case calls.AttemptEnded(outcome):
-                kind, failure = _told(outcome)
-                self._record(
-                    journal.AttemptEnded,
-                    attempt=self._attempt,
-                    kind=kind,
-                    error=failure.name if failure else None,
-                    detail=failure.detail if failure else "",
-                    replayed=isinstance(outcome, Ok | Rejected) and outcome.replayed,
-                )
-            case calls.Done(outcome, unanswered):
-                kind, failure = _told(outcome)
-                self._record(
-                    journal.OutcomeRecorded,
-                    kind=kind,
-                    error=failure.name if failure else None,
-                    value=outcome,
-                    unanswered=unanswered,
-                )
-            case calls.Probe(number=number):
-                self._attempt = number
-                self._record_probe(journal.ProbeStarted, attempt=number)
-            case calls.ProbeEnded(outcome):
-                failure = calls.failure(outcome)
-                self._record_probe(
-                    journal.ProbeEnded,
-                    attempt=self._attempt,
-                    kind=_answered(outcome),
-                    error=failure.name if failure else None,
-                )
-            case calls.Sleep(until=until, delay=delay, reason=reason):
-                self._record(journal.Waiting, reason=reason, delay=delay, until=until)
-            case Queued(until):
-                self._record(journal.Queued, until=until)
-            case calls.Woke(budget=False):
-                self._record(journal.RetryRefused)
-            case BreakerChanged(scope, before, after, until):
-                self._record(
-                    journal.BreakerChanged,
-                    scope=scope,
-                    before=before.value,
-                    after=after.value,
-                    until=until,
-                )
-            case _:
-                pass
-
-
-_KIND = {
-    calls.Kind.OK: "ok",
-    calls.Kind.REJECTED: "rejected",
-    calls.Kind.NOT_SENT: "not sent",
-    calls.Kind.UNSENDABLE: "not sent",
-    calls.Kind.UNKNOWN: "unknown",
-    calls.Kind.MISMATCH: "unknown",
-}
-
-
-def _told(outcome: Outcome) -> tuple[str, Failure | None]:
-    return _KIND[calls.kind(outcome)], calls.failure(outcome)
-
-
-def _answered(probed: Outcome) -> str:
-    if not isinstance(probed, Ok):
-        return "no answer"
-    return "no" if probed.value is None else "yes"
+    async def committed(self) -> None:
+        pass

@@ -85,7 +85,7 @@ def answers_for(other: str, original: str, given: Given) -> AnswersFor:
 class Catalogue:
     """The operations of services: contracts of the compiled module, and those of the fakes."""
 
-    def __init__(self, services: Iterable[Service]) -> None:
+    def __init__(self, services: Iterable[Service[Any]]) -> None:
         self._services = tuple(services)
         self.contracts: Final = {c.label: c for s in self._services for c in s.contracts}
 

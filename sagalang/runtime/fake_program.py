@@ -15,7 +15,7 @@ from uuid import UUID
 from sagalang.model import program as p
 from sagalang.model import types as t
 from sagalang.runtime.contract import Contract
-from sagalang.runtime.saga_calls import NOWHERE
+from sagalang.runtime.saga_operations import NOWHERE
 from sagalang.runtime.saga_services import Service
 from sagalang.runtime.shapes import is_enum, is_record, record_fields
 
@@ -33,7 +33,7 @@ _SCALARS: Final[Mapping[Any, t.Type]] = {
 }
 
 
-def fake_program(services: Iterable[Service]) -> p.Program:
+def fake_program(services: Iterable[Service[Any]]) -> p.Program:
     """The program of these services. Raises TypeError for a type that no compiled module has."""
     return _Reader().program(services)
 
@@ -47,7 +47,7 @@ class _Reader:
         self._errors: dict[str, p.Record] = {}
         self._names: dict[type, str] = {}
 
-    def program(self, services: Iterable[Service]) -> p.Program:
+    def program(self, services: Iterable[Service[Any]]) -> p.Program:
         listed = tuple(services)
         for service in listed:
             for contract in service.contracts:
@@ -58,7 +58,7 @@ class _Reader:
             "", {}, records=self._records, enums=self._enums, errors=self._errors, services=made
         )
 
-    def _service(self, service: Service) -> p.Service:
+    def _service(self, service: Service[Any]) -> p.Service:
         operations = {c.operation: self._operation(c) for c in service.contracts}
         return p.Service(service.name, service.binding, (), operations, p.Policy(), "", "", NOWHERE)
 

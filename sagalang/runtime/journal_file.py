@@ -19,13 +19,12 @@ from typing import Any, Final, Union, get_args, get_origin
 
 from msgspec import NODEFAULT, Struct, structs
 
-from sagalang.machine.events import Compensated, Completed, Escalated
-from sagalang.machine.outcomes import NotSent, Ok, Rejected, Unknown
 from sagalang.model.program import Ms
 from sagalang.runtime import journal as j
 from sagalang.runtime.codec import DecodeError, dump, freeze, parse
 from sagalang.runtime.codec import plain as unfreeze
 from sagalang.runtime.codec import read as read_plain
+from sagalang.runtime.entry_kinds import ENDS, ENTRIES, OUTCOMES
 from sagalang.runtime.journal_values import Kept
 from sagalang.runtime.shapes import is_record, record_fields
 
@@ -98,43 +97,11 @@ class JournalError(ValueError):
 
 
 _LINES: Final[Mapping[str, type[Line]]] = {
-    "saga started": j.SagaStarted,
-    "restarted": j.Restarted,
-    "intent": j.Intent,
-    "attempt started": j.AttemptStarted,
-    "attempt ended": j.AttemptEnded,
-    "probe started": j.ProbeStarted,
-    "probe ended": j.ProbeEnded,
-    "waiting": j.Waiting,
-    "queued": j.Queued,
-    "retry refused": j.RetryRefused,
-    "breaker changed": j.BreakerChanged,
-    "outcome": j.OutcomeRecorded,
-    "child started": j.ChildStarted,
-    "child finished": j.ChildFinished,
-    "timer started": j.TimerStarted,
-    "timer ended": j.TimerEnded,
-    "event": j.EventAccepted,
-    "cancel asked": j.CancelAsked,
-    "interrupted": j.Interrupted,
-    "abort": j.AbortBegan,
-    "escalation": j.EscalationRaised,
-    "settlement": j.Settlement,
-    "escalation settled": j.EscalationSettled,
-    "alert": j.Alerted,
-    "saga finished": j.SagaFinished,
+    **ENTRIES,
     "late arrival": LateArrival,
     "fault": FaultStruck,
 }
-_ALTERNATIVES: Final[Mapping[str, type]] = {
-    "ok": Ok,
-    "rejected": Rejected,
-    "not sent": NotSent,
-    "unknown": Unknown,
-    "completed": Completed,
-    "compensated": Compensated,
-    "escalated": Escalated,
-}
+_ALTERNATIVES: Final[Mapping[str, type]] = {**OUTCOMES, **ENDS}
 """Of outcomes, which are one of several classes; told apart by the field `is`."""
 _LINE_NAMES: Final = {cls: name for name, cls in _LINES.items()}
 _ALTERNATIVE_NAMES: Final = {cls: name for name, cls in _ALTERNATIVES.items()}

@@ -1,4 +1,5 @@
-"""Services that are Python modules: an operation is the function of the same name.
+"""Services in Python: an operation is the function of the same name in a module, or a method of an
+object.
 
 A function may be `async`, or plain: then it runs in a thread of its own. What it returns is
 checked against the contract. Raising a declared error rejects; raising `NotSent` says that
@@ -14,11 +15,11 @@ import importlib
 import inspect
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from sagalang.machine.outcomes import (
     CONTRACT_MISMATCH,
@@ -31,11 +32,14 @@ from sagalang.machine.outcomes import (
     Unknown,
 )
 from sagalang.machine.outcomes import NotSent as NotSentOutcome
-from sagalang.runtime.codec import DecodeError, Mode, read
+from sagalang.runtime.codec import DecodeError, Mode, Reader, read, reader
 from sagalang.runtime.contract import Contract, Request
 from sagalang.runtime.problems import BindingError, NotSent
+from sagalang.runtime.saga_errors import NotSent as NotSentError
 
 _import_lock = threading.Lock()
+
+NO_KEY: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,8 @@ class _Function:
     call: Callable[..., Any]
     takes_key: bool
     is_async: bool
+    read: Reader | None
+    """Checks what it returns; None where nothing is answered."""
 
 
 class PythonTransport:
@@ -54,7 +60,8 @@ class PythonTransport:
 
     def __init__(self, module: str, folder: str, contracts: Iterable[Contract]) -> None:
         loaded = _load(module, folder)
-        self._functions = {c.operation: _function(loaded, module, c) for c in contracts}
+        told = f"the python module {module}"
+        self._functions = {c.operation: _function(loaded, c.operation, told, c) for c in contracts}
 
     async def call(self, request: Request) -> Outcome:
         """Calls the function once. Raises nothing but cancellation.
@@ -63,7 +70,7 @@ class PythonTransport:
         """
         contract = request.contract
         function = self._functions[contract.operation]
-        extra = {"key": request.key} if function.takes_key and request.key is not None else {}
+        extra = {"key": request.key} if function.takes_key and request.key is not None else NO_KEY
         task = asyncio.current_task()
         cancels = task.cancelling() if task else 0
         try:
@@ -73,27 +80,41 @@ class PythonTransport:
                 result = await _in_thread(lambda: function.call(*request.args, **extra))
                 if inspect.isawaitable(result):
                     result = await result
-        except NotSent as error:
-            return NotSentOutcome(
-                Failure(NOT_SENT, None, f"{contract.label} raised NotSent"), error.retry_after
-            )
+        except (NotSent, NotSentError) as error:
+            after = error.retry_after if isinstance(error, NotSent) else None
+            failure = Failure(NOT_SENT, None, f"{contract.label} raised NotSent")
+            return NotSentOutcome(failure, after)
         except asyncio.CancelledError:
             if task is None or task.cancelling() > cancels:
                 raise
             return _failed(contract, "CancelledError")
         except Exception as error:
             return _rejected(contract, error)
-        return _answer(contract, result)
+        return _answer(contract, function.read, result)
 
     async def aclose(self) -> None:
         """Nothing to close."""
 
 
-def _answer(contract: Contract, result: Any) -> Outcome:
-    if contract.result is None:
+class ObjectTransport(PythonTransport):
+    """Calls the methods of one object: `operations` are the contracts by the methods' names.
+
+    Raises `BindingError` at once if a method is missing or takes other parameters.
+    """
+
+    def __init__(self, implementation: object, operations: Mapping[str, Contract]) -> None:
+        told = f"the implementation {type(implementation).__name__}"
+        self._functions = {
+            contract.operation: _function(implementation, name, told, contract)
+            for name, contract in operations.items()
+        }
+
+
+def _answer(contract: Contract, read_result: Reader | None, result: Any) -> Outcome:
+    if read_result is None:
         return Ok(None)
     try:
-        return Ok(read(result, contract.result, Mode.PYTHON))
+        return Ok(read_result(result))
     except DecodeError as error:
         at = f" at {error.shape}" if error.parts else ""
         what = f"{contract.label} returned what does not fit{at}: {error.message}"
@@ -101,7 +122,8 @@ def _answer(contract: Contract, result: Any) -> Outcome:
 
 
 def _rejected(contract: Contract, error: Exception) -> Outcome:
-    names = [cls.__name__ for cls in type(error).__mro__]
+    # A compiled error may have another name in Python than in the language.
+    names = [cls.__dict__.get("__error_name__", cls.__name__) for cls in type(error).__mro__]
     spec = next((spec for name in names for spec in contract.rejects if spec.error == name), None)
     if spec is None:
         return _failed(contract, type(error).__name__)
@@ -205,35 +227,28 @@ def _refuse_namesake(module: str, folder: str) -> None:
         )
 
 
-def _function(loaded: ModuleType, module: str, contract: Contract) -> _Function:
-    found = getattr(loaded, contract.operation, None)
+def _function(holder: object, name: str, told: str, contract: Contract) -> _Function:
+    """The function that serves an operation; `told` is what its holder is called in messages."""
+    found = getattr(holder, name, None)
     if not callable(found):
         what = "no function" if found is None else "no function, but something else, called"
-        raise BindingError(
-            f"the python module {module} has {what} {contract.operation}, "
-            f"which {contract.label} needs"
-        )
+        raise BindingError(f"{told} has {what} {name}, which {contract.label} needs")
     is_async = inspect.iscoroutinefunction(found)
+    answer = None if contract.result is None else reader(contract.result, Mode.PYTHON)
     try:
         signature = inspect.signature(found)
     except (TypeError, ValueError):
-        return _Function(found, takes_key=False, is_async=is_async)
+        return _Function(found, takes_key=False, is_async=is_async, read=answer)
     args = [None] * len(contract.params)
     # A parameter of the operation that is itself called `key` is not the idempotency key.
     own = any(param.name == "key" for param in contract.params)
     takes_key = not own and _binds(signature, args, {"key": None})
     if not takes_key and not _binds(signature, args, {}):
         names = ", ".join(param.name for param in contract.params)
-        raise BindingError(
-            f"the function {contract.operation} of the python module {module} "
-            f"does not take the parameters ({names})"
-        )
+        raise BindingError(f"the function {name} of {told} does not take the parameters ({names})")
     if takes_key and contract.is_query and not _binds(signature, args, {}):
-        raise BindingError(
-            f"the function {contract.operation} of the python module {module} asks for a key, "
-            "but a query has none"
-        )
-    return _Function(found, takes_key, is_async)
+        raise BindingError(f"the function {name} of {told} asks for a key, but a query has none")
+    return _Function(found, takes_key, is_async, answer)
 
 
 def _binds(signature: inspect.Signature, args: list[Any], extra: dict[str, Any]) -> bool:

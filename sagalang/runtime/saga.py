@@ -7,14 +7,13 @@ A compiled module imports this module and nothing else of sagalang.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Generic, TypeVar
 
 from sagalang.machine import events as m
 from sagalang.machine.events import Compensated, Completed, Escalated, OpenItem
-from sagalang.machine.outcomes import Failure
 from sagalang.model.program import (
     RELENTLESS,
     Breaker,
@@ -29,18 +28,15 @@ from sagalang.model.program import (
 )
 from sagalang.runtime import journal
 from sagalang.runtime.codec import encode
-from sagalang.runtime.engine import Crash, Engine, MemoryEngine, Session
+from sagalang.runtime.data import Secret
+from sagalang.runtime.driven import Driven
+from sagalang.runtime.engine import Engine, MemoryEngine, Session
 from sagalang.runtime.saga_calls import (
     DEFAULT,
     Call,
     Escalate,
     SagaCall,
     SagaDefinition,
-    command,
-    param,
-    query,
-    rejects,
-    route,
 )
 from sagalang.runtime.saga_driver import Driver
 from sagalang.runtime.saga_errors import (
@@ -62,9 +58,12 @@ from sagalang.runtime.saga_errors import (
     translated,
 )
 from sagalang.runtime.saga_leaves import event_name
+from sagalang.runtime.saga_operations import command, query
 from sagalang.runtime.saga_run import Run as _Run
 from sagalang.runtime.saga_scope import Saga
 from sagalang.runtime.saga_services import Header, Service, connect, http, python
+from sagalang.runtime.saga_strands import standing
+from sagalang.runtime.saga_traces import tell
 from sagalang.runtime.saga_values import (
     ErrorName,
     divide,
@@ -111,6 +110,7 @@ __all__ = [
     "Saga",
     "SagaDefinition",
     "SagaError",
+    "Secret",
     "Send",
     "Service",
     "Throttled",
@@ -128,12 +128,9 @@ __all__ = [
     "largest",
     "main",
     "make_map",
-    "param",
     "python",
     "query",
-    "rejects",
     "rounded",
-    "route",
     "run",
     "smallest",
     "text",
@@ -162,6 +159,8 @@ class RunResult(Generic[T]):
     recorded: journal.Recorded
     owed: tuple[OpenItem, ...]
     definition: SagaDefinition[..., T]
+    failed_at: str = ""
+    """The place in the saga's text (`order.saga:59`) of what stopped it."""
 
     @property
     def journal(self) -> tuple[journal.Entry, ...]:
@@ -177,7 +176,9 @@ class RunResult(Generic[T]):
                 found: T = value
                 return found
             case Compensated(error):
-                raise exception(error, self.definition.errors)
+                raised = exception(error, self.definition.errors)
+                tell(raised, self.failed_at)
+                raise raised
             case _:
                 raise NotDone("the saga is escalated: a person must settle it")
 
@@ -188,59 +189,40 @@ def event_id(event: Any) -> str:
     return sha256(name.encode() + b"\0" + encode(event, type(event))).hexdigest()
 
 
-class Running(Generic[T]):
+class Running(Driven, Generic[T]):
     """A saga being run. `signal` and `cancel` may be called while `result` is awaited."""
 
+    _driver: Driver
+
     def __init__(self, call: SagaCall[T], engine: Engine, session: Session) -> None:
-        self._session = session
-        self._driver = Driver(call.definition.name, engine, session, self._begin_child)
-        self._run = _Run(call, self._driver)
-        self._started = False
+        driver = Driver(call.definition.name, engine, session, self._open_child)
+        super().__init__(engine, session, driver)
+        self.call: SagaCall[Any] = call
+        self._run = _Run(call, driver)
 
     @property
-    def saga_id(self) -> str:
-        return self._session.saga_id
+    def outcome(self) -> m.SagaOutcome | None:
+        return self._run.outcome
 
     @property
-    def call(self) -> SagaCall[Any]:
-        return self._run.call
+    def standing_at(self) -> tuple[str, ...]:
+        """The places in the saga's text (`order.saga:59`) at which it waits right now, or from
+        which it went back."""
+        return standing(self._run.root) or tuple(filter(None, [self._run.failed_at]))
 
     def signal(self, event: Any, id: str | None = None) -> None:  # noqa: A002
         """Send the run an event; one whose id came before is ignored."""
         name = event_name(type(event))
         given = event_id(event) if id is None else id
-        self._driver.engine.signal(self.saga_id, name, given, event)
-
-    def cancel(self) -> None:
-        """Ask the run to abort; after its pivot this is refused."""
-        self._driver.engine.request_cancel(self.saga_id)
+        self.engine.signal(self.saga_id, name, given, event)
 
     async def result(
         self, sends: Sequence[Send] = (), cancel_after: Ms | None = None
     ) -> RunResult[T]:
         """Run to the end, or until nothing but a person can move it. Awaited once more after the
         end, it gives the same result; `sends` and `cancel_after` belong to the first time."""
-        if self._run.outcome is None:
-            try:
-                await self.to_the_end(sends, cancel_after)
-            finally:
-                await self.stop()
-        assert self._run.outcome is not None
-        engine = self._driver.engine
-        kept = engine.recorded() if isinstance(engine, MemoryEngine) else journal.Recorded()
-        return RunResult(
-            self.saga_id,
-            self._run.outcome,
-            kept,
-            self._run.open_items(),
-            self._run.definition,
-        )
-
-    async def to_the_end(
-        self, sends: Sequence[Send] = (), cancel_after: Ms | None = None
-    ) -> m.SagaOutcome:
-        now = self._session.now()
-        outside: list[tuple[Ms, m.Event]] = []
+        now = self.session.now()
+        outside: list[tuple[Ms, m.EventReceived | m.CancelRequested]] = []
         for send in sends:
             due = now + send.after
             given = event_id(send.event) if send.id is None else send.id
@@ -248,54 +230,50 @@ class Running(Generic[T]):
             outside.append((due, m.EventReceived(due, name, given, send.event)))
         if cancel_after is not None:
             outside.append((now + cancel_after, m.CancelRequested(now + cancel_after)))
-        self._driver.expect(outside)
-        call = self.call
-        self._driver.record(journal.SagaStarted, saga=call.definition.name, args=call.recorded)
-        self._started = True
-        self._closing(self._run.start)
-        return await self._go_on()
+        try:
+            outcome = await self.run(outside)
+        except Exception as raised:
+            tell(raised, *standing(self._run.root))
+            raise
+        kept = (
+            self.engine.recorded() if isinstance(self.engine, MemoryEngine) else journal.Recorded()
+        )
+        return RunResult(
+            self.saga_id,
+            outcome,
+            kept,
+            self._run.open_items(),
+            self._run.definition,
+            self._run.failed_at,
+        )
 
-    async def _go_on(self) -> m.SagaOutcome:
-        while self._run.outcome is None:
-            event = await self._session.next()
-            if isinstance(event, Crash):
-                await self.stop()
-                self._driver.resume()
-            elif self._driver.accepts(event):
-                self._closing(self._run.event, event)
-        return self._run.outcome
+    # --- The machine ---------------------------------------------------------------------------
+
+    def _input(self) -> tuple[str, Mapping[str, Any]]:
+        return self.call.definition.name, self.call.recorded
+
+    def _renew(self) -> None:
+        self._run.close()
+        self._run = _Run(self.call, self._driver)
+
+    def _start(self, at: Ms) -> None:
+        self._closing(self._run.start, at)
+
+    def _take(self, event: m.Event) -> None:
+        self._closing(self._run.event, event)
 
     def _closing(self, work: Callable[..., None], *args: Any) -> None:
         """A bug in the saga's text ends the run; its coroutines must not linger."""
         try:
             work(*args)
-        except BaseException:
+        except BaseException as raised:
+            tell(raised)
             self._run.close()
             raise
 
-    async def stop(self) -> None:
-        await self._driver.stop()
-
-    # --- As a child ----------------------------------------------------------------------------
-
-    def _begin_child(self, call: SagaCall[Any], saga_id: str) -> Running[Any]:
-        engine = self._driver.engine
-        session = engine.open(saga_id, call.definition.name, call.recorded)
-        return Running(call, engine, session)
-
-    async def undo(self, error: Failure) -> m.SagaOutcome:
-        """Compensate this run after it completed: the parent of a child saga does so."""
-        self._run.event(m.UndoRequested(self._session.now(), error))
-        return await self._go_on()
-
-    async def resumed(self, undo: Failure | None) -> m.SagaOutcome:
-        """Go on after the parent's orchestrator died."""
-        if not self._started:
-            return await self.to_the_end()
-        if undo is not None and self._run.outcome is not None:
-            return await self.undo(undo)
-        self._driver.resume()
-        return await self._go_on()
+    def _open_child(self, call: SagaCall[Any], saga_id: str) -> Running[Any]:
+        session = self.engine.open(saga_id, call.definition.name, call.recorded)
+        return Running(call, self.engine, session)
 
 
 def begin(call: SagaCall[T], *, engine: Engine, saga_id: str | None = None) -> Running[T]:
@@ -339,8 +317,13 @@ async def run(
     return await begun.result(sends, cancel_after)
 
 
-def main(sagas: Sequence[SagaDefinition[..., Any]], services: Sequence[Service]) -> int:
+def main(
+    sagas: Sequence[SagaDefinition[..., Any]],
+    services: Sequence[Service[Any]],
+    *,
+    events: Sequence[type] = (),
+) -> int:
     """The command line of a compiled module; see `saga_main`."""
     from sagalang.runtime.saga_main import main as run_main
 
-    return run_main(sagas, services)
+    return run_main(sagas, services, events=events)

@@ -29,7 +29,9 @@ from sagalang.runtime.saga_strands import (
     Polling,
     Strand,
     Waiting,
+    standing,
 )
+from sagalang.runtime.saga_traces import standing_at
 
 if TYPE_CHECKING:
     from sagalang.runtime.saga_run import Run
@@ -50,6 +52,7 @@ def fail(run: Run, strand: Strand, failure: Failure, item: OpenItem) -> None:
         if found is not None:
             catch(run, *found, failure)
             return
+    run.failed_at = run.failed_at or strand.raised_at or standing_at(strand.coroutine)
     if run.aborting is not None or run.pivot is Pivot.AHEAD:
         abort(run, run.aborting or failure)
     else:
@@ -115,6 +118,8 @@ def go_on_undoing(run: Run, strand: Strand, wait: Catching) -> None:
     if wait.tree == NOTHING:
         strand.wait = None
         run.resume(strand, None, wait.error)
+    elif not undo_moving(wait.tree):
+        run.make_room(strand)
 
 
 # --- Going back ----------------------------------------------------------------------------
@@ -141,6 +146,7 @@ def request(run: Run, error: Failure) -> None:
 
 def abort(run: Run, error: Failure) -> None:
     run.driver.abort_began(SAGA, error)
+    run.failed_at = run.failed_at or ", ".join(standing(run.root))
     tree = dismantle(run, run.root)
     if run.deadline is not None and error.name != DEADLINE_EXCEEDED:
         run.driver.stop_timer(SAGA, Timer.DEADLINE)

@@ -17,6 +17,7 @@ from typing import (
     Generic,
     ParamSpec,
     TypeVar,
+    final,
     get_type_hints,
 )
 
@@ -25,11 +26,11 @@ from msgspec import Struct
 from sagalang.machine.calls import CallConfig, endless
 from sagalang.machine.evaluate import milliseconds
 from sagalang.model import program as p
-from sagalang.model.program import DEFAULT_TIMEOUT, RELENTLESS, HttpRoute, Ms, Policy, Promises
+from sagalang.model.program import DEFAULT_TIMEOUT, RELENTLESS, Ms, Policy
 from sagalang.runtime import contract as c
 from sagalang.runtime.data import field_name
 from sagalang.runtime.saga_errors import SagaError
-from sagalang.text import Span
+from sagalang.runtime.saga_operations import NOWHERE
 
 if TYPE_CHECKING:
     from sagalang.runtime.saga_scope import Saga
@@ -41,9 +42,8 @@ T_co = TypeVar("T_co", covariant=True)
 DEFAULT: Final = Policy(timeout=DEFAULT_TIMEOUT)
 """Where no policy is given: ten seconds for an attempt, and no retry."""
 
-NOWHERE: Final = Span("", 0, 0)
 
-
+@final
 class Call(Struct, Generic[T_co], frozen=True):
     """A call as it would be made: nothing is sent until a step makes it.
 
@@ -55,6 +55,17 @@ class Call(Struct, Generic[T_co], frozen=True):
     args: tuple[Any, ...]
     policy: Policy = DEFAULT
     probe: Call[Any] | Callable[[str], Call[Any]] | None = None
+
+    @staticmethod
+    def to(
+        operation: Callable[..., Coroutine[Any, Any, T]],
+        args: tuple[Any, ...],
+        policy: Policy = DEFAULT,
+        probe: Call[Any] | Callable[[str], Call[Any]] | None = None,
+    ) -> Call[T]:
+        """A call of a method of a service's Protocol."""
+        # Once for each step: nothing but an attribute between the method and its contract.
+        return Call(operation.__saga_contract__, args, policy, probe)  # type: ignore[attr-defined]
 
     def asking(self, key: str) -> Call[Any] | None:
         """The probe of this call, made with this key."""
@@ -98,51 +109,6 @@ class Escalate:
         return p.Escalation(self.team, milliseconds(self.after), NOWHERE)
 
 
-# --- Contracts, written briefly -----------------------------------------------------------------
-
-
-def command(
-    label: str,
-    *params: c.ParamSpec,
-    answer: Any = None,
-    route: HttpRoute | None = None,
-    promises: Promises | None = None,
-    rejects: tuple[c.RejectionSpec, ...] = (),
-) -> c.Contract:
-    """The contract of a command, `Service.operation`: it changes the world."""
-    service, _, name = label.partition(".")
-    kept = Promises() if promises is None else promises
-    return c.Contract(service, name, False, params, answer, kept, rejects, route)
-
-
-def query(
-    label: str,
-    *params: c.ParamSpec,
-    answer: Any = None,
-    route: HttpRoute | None = None,
-    promises: Promises | None = None,
-    rejects: tuple[c.RejectionSpec, ...] = (),
-) -> c.Contract:
-    """The contract of a query, `Service.operation`: it changes nothing and may be repeated."""
-    service, _, name = label.partition(".")
-    kept = Promises() if promises is None else promises
-    return c.Contract(service, name, True, params, answer, kept, rejects, route)
-
-
-def param(name: str, kind: Any, wire: str | None = None) -> c.ParamSpec:
-    """A parameter: its name, its Python type, and its name on the wire if that is another."""
-    return c.ParamSpec(name, name if wire is None else wire, kind)
-
-
-def rejects(error: type[SagaError], status: int | None = None) -> c.RejectionSpec:
-    """A declared rejection: the service did nothing. On HTTP the status selects it."""
-    return c.RejectionSpec(error.__error_name__, status, error)
-
-
-def route(method: str, path: str) -> HttpRoute:
-    return HttpRoute(method, path, NOWHERE)
-
-
 # --- Sagas --------------------------------------------------------------------------------------
 
 
@@ -175,18 +141,23 @@ class SagaDefinition(Generic[P, T]):
         self.escalate = escalate
         self.when_compensated = when_compensated
         self.errors = errors
-        self._names = dict(names or {})
         self._signature = _without_first(inspect.signature(function))
+        given = names or {}
+        self._names = {
+            name: given.get(name, field_name(name)) for name in self._signature.parameters
+        }
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> SagaCall[T]:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> SagaCall[T]:
         """The saga with these arguments; nothing runs yet."""
+        if not args and kwargs.keys() == self._names.keys():
+            return SagaCall(self, {name: kwargs[name] for name in self._names})
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
         return SagaCall(self, dict(bound.arguments))
 
     def named(self, parameter: str) -> str:
         """The name of a parameter in the language, and in JSON."""
-        return self._names.get(parameter, field_name(parameter))
+        return self._names[parameter]
 
     @property
     def params(self) -> tuple[tuple[str, str, Any, bool], ...]:
@@ -222,4 +193,5 @@ class SagaCall(Generic[T_co]):
     @property
     def recorded(self) -> dict[str, Any]:
         """The arguments under the names they have in the language."""
-        return {self.definition.named(name): value for name, value in self.args.items()}
+        named = self.definition.named
+        return {named(name): value for name, value in self.args.items()}

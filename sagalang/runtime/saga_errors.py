@@ -128,7 +128,8 @@ def _fields(error: SagaError) -> tuple[dataclasses.Field[Any], ...]:
 
 def error_name(error: SagaError) -> str:
     """The name of the error in the language."""
-    return error.__error_name__
+    # A saga that is undone for an error of its parent may have no class for it.
+    return error.__error_name__ if error._failure is None else error._failure.name
 
 
 def failure_of(error: SagaError) -> Failure:

@@ -7,18 +7,18 @@ beginning has an answer at once, nothing is waited for.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
 from sagalang.machine import events as m
 from sagalang.machine.evaluate import milliseconds
-from sagalang.machine.events import OpenItem, Place, Purpose, Timer
+from sagalang.machine.events import OpenItem, Purpose, Timer
 from sagalang.machine.outcomes import Failure, Ok, Rejected, Unknown
 from sagalang.machine.undo import NOTHING, Entry, Status
 from sagalang.model.errors import TIMEOUT, UNAVAILABLE
 from sagalang.runtime import saga_back as back
-from sagalang.runtime.saga_calls import Call
+from sagalang.runtime.saga_calls import Call, Escalate
 from sagalang.runtime.saga_errors import translated
 from sagalang.runtime.saga_scope import (
     ChildRequest,
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 Begun = tuple[bool, Any, BaseException | None]
 """Whether there is an answer at once, the answer, and the exception that takes its place."""
 
+_STEP: Final = Purpose.STEP
+
 POLL_SPREAD_PERCENT = 10
 """Polls are spread upwards by up to this share of their interval, as in the machine."""
 
@@ -48,7 +50,7 @@ def begin_step(run: Run, strand: Strand, request: StepRequest[Any]) -> Begun:
     made_by = request.call
     try:
         # A best-effort step whose arguments may have no value makes its call in a function.
-        call = made_by if isinstance(made_by, Call) else driver.exactly(made_by)
+        call = made_by if type(made_by) is Call else driver.exactly(made_by)
         probe = None if call.probe is None else driver.exactly(call.asking, driver.key(place))
     except Exception as raised:
         error = translated(raised)
@@ -70,7 +72,7 @@ def begin_step(run: Run, strand: Strand, request: StepRequest[Any]) -> Begun:
     key = None if call.contract.is_query else driver.key(place)
     driver.start_call(
         place,
-        Purpose.STEP,
+        _STEP,
         key,
         call,
         policy,
@@ -87,18 +89,19 @@ def begin_step(run: Run, strand: Strand, request: StepRequest[Any]) -> Begun:
 
 def step_ended(run: Run, strand: Strand, wait: InCall, event: m.CallEnded) -> None:
     request, outcome = wait.request, event.outcome
-    if wait.overdue and isinstance(outcome, Ok):
+    ok = type(outcome) is Ok
+    if wait.overdue and ok:
         run.driver.settled(wait.place, Purpose.STEP)
     if not wait.overdue and has_clock(request):
         run.driver.stop_timer(wait.place, Timer.ESCALATE)
     carried_out = run.certain(outcome) if request.pivot else False
     if request.best_effort:
-        run.go_on(strand, outcome.value if isinstance(outcome, Ok) else None)
+        run.go_on(strand, outcome.value if type(outcome) is Ok else None)
         return
     owed = run.undoing.settle(wait.entry, outcome, event.unanswered)
     if owed != NOTHING:
         strand.undo.append(owed)
-    if isinstance(outcome, Ok):
+    if type(outcome) is Ok:
         run.go_on(strand, outcome.value)
         return
     item = run.item(wait.place, outcome.error)
@@ -128,7 +131,7 @@ def begin_child(run: Run, strand: Strand, request: ChildRequest[Any]) -> tuple[b
     )
     if request.pivot:
         run.pivot_begins(strand)
-    run.driver.run_child(place, request.call)
+    run.driver.start_child(place, request.call)
     strand.wait = InChild(place, request)
     run.waits[place] = strand
     return False, None
@@ -189,39 +192,45 @@ def begin_wait(run: Run, strand: Strand, request: WaitRequest[Any]) -> Begun:
     return False, None, None
 
 
-def nothing_came(
-    run: Run, strand: Strand, place: Place, request: WaitRequest[Any] | PollRequest[Any]
-) -> None:
-    if request.otherwise is None:
+def nothing_came(run: Run, strand: Strand, wait: Waiting | Polling) -> None:
+    place, request = wait.place, wait.request
+    otherwise = request.otherwise
+    if otherwise is None:
         run.go_on(strand, None)
         return
+    if not isinstance(otherwise, Escalate):
+        try:
+            error: Exception = run.driver.exactly(otherwise)
+        except Exception as raised:
+            error = translated(raised) or raised
+        run.go_on(strand, None, error)
+        return
     failure = Failure(TIMEOUT, None, "nothing came in time")
-    label = place.path
-    if isinstance(request, WaitRequest):
-        label = event_name(request.event)
-    elif isinstance(request.call, Call):
-        label = request.call.contract.label
-    back.leave_open(
-        run, strand, OpenItem(place, Purpose.STEP, label, failure, request.otherwise.team)
-    )
+    label = wait.label if isinstance(wait, Polling) else event_name(wait.request.event)
+    back.leave_open(run, strand, OpenItem(place, Purpose.STEP, label, failure, otherwise.team))
 
 
 def begin_poll(run: Run, strand: Strand, request: PollRequest[Any]) -> Begun:
-    within = milliseconds(request.within)
-    run.driver.start_timer(request.place, Timer.WAIT, run.now + within)
     wait = Polling(request.place, request)
     try:
-        ask(run, wait)
+        call = question(run, wait)
     except Exception as raised:
         return True, None, translated(raised) or raised
+    within = milliseconds(request.within)
+    run.driver.start_timer(request.place, Timer.WAIT, run.now + within)
+    ask(run, wait, call)
     strand.wait = wait
     run.waits[request.place] = strand
     return False, None, None
 
 
-def ask(run: Run, wait: Polling) -> None:
+def question(run: Run, wait: Polling) -> Call[Any]:
     made = wait.request.call
-    call = made if isinstance(made, Call) else run.driver.exactly(made)
+    return made if isinstance(made, Call) else run.driver.exactly(made)
+
+
+def ask(run: Run, wait: Polling, call: Call[Any]) -> None:
+    wait.label = call.contract.label
     run.driver.start_call(
         wait.place,
         Purpose.POLL,
@@ -243,13 +252,13 @@ def polled(
             return
         case m.TimerFired(timer=Timer.WAIT):
             run.driver.stop_timer(place, Timer.POLL)
-            nothing_came(run, strand, place, request)
+            nothing_came(run, strand, wait)
             return
         case m.TimerFired(timer=Timer.POLL):
             wait.number += 1
             wait.asking = True
             try:
-                ask(run, wait)
+                ask(run, wait, question(run, wait))
             except Exception as raised:
                 run.driver.stop_timer(place, Timer.WAIT)
                 run.spoiled(strand, place, place.path, raised)
@@ -270,7 +279,7 @@ def polled(
         case _:
             return
     if wait.expired:
-        nothing_came(run, strand, place, request)
+        nothing_came(run, strand, wait)
         return
     every = milliseconds(request.every)
     spread = every * POLL_SPREAD_PERCENT // 100

@@ -77,7 +77,7 @@ class Left:
         """The effects in the ledger that are left, in the order in which they came."""
         steps = self._steps.values()
         loose = {step.which for step in steps if self._never_undone(step.saga_id, step.place)}
-        accounted = Counter(step.which for step in steps if self._stands(step))
+        accounted = Counter(step.which for step in steps if self.stands(step.saga_id, step.place))
         left = []
         for effect in ledger:
             which = self._which(effect.operation, effect.key, effect.args)
@@ -101,8 +101,9 @@ class Left:
     def _never_undone(self, saga_id: str, place: Place) -> bool:
         return place.path in self._text(saga_id).never_undone
 
-    def _stands(self, step: _Step) -> bool:
-        return step.ok and not self._goes_back(step.saga_id, step.place)
+    def stands(self, saga_id: str, place: Place) -> bool:
+        """Whether a step, which ran, accounts for an effect."""
+        return self._steps[saga_id, place].ok and not self._goes_back(saga_id, place)
 
     def _goes_back(self, saga_id: str, place: Place) -> bool:
         """Whether what was done at this place has to be undone."""

@@ -2,6 +2,7 @@
 
     python order.py input.json
     python order.py - < input.json
+    python shop.py input.json --send 'Review {"verdict": "Approved", "by": "eve"} after 2s'
 
 Exit status: 0 completed, 1 compensated or escalated, 2 could not run.
 """
@@ -14,56 +15,84 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sagalang.machine.events import Compensated, Completed
+from sagalang.machine.outcomes import Failure
 from sagalang.runtime.clock import SystemClock
 from sagalang.runtime.codec import DecodeError, Mode, dump, parse, plain, read, refuse_unknown
-from sagalang.runtime.engine import MemoryEngine
+from sagalang.runtime.engine import EngineError, MemoryEngine
 from sagalang.runtime.logs import LEVELS, log, to_stderr
 from sagalang.runtime.observers import Observer, observers
 from sagalang.runtime.problems import ConnectProblem
-from sagalang.runtime.saga import BadValue, RunResult, begin, connect
+from sagalang.runtime.saga import BadValue, Running, RunResult, begin, connect
 from sagalang.runtime.saga_calls import SagaCall, SagaDefinition
+from sagalang.runtime.saga_sends import milliseconds_of, read_send
 from sagalang.runtime.saga_services import Service
 from sagalang.runtime.telemetry import observing
+from sagalang.runtime.transport import Router, Transport
 
 
 def main(
     sagas: Sequence[SagaDefinition[..., Any]],
-    services: Sequence[Service],
+    services: Sequence[Service[Any]],
     argv: Sequence[str] | None = None,
+    *,
+    events: Sequence[type] = (),
+    own: Mapping[str, Transport] | None = None,
 ) -> int:
-    """Run a saga on the input that the command line names; the exit status."""
+    """Run a saga on the input that the command line names; the exit status.
+
+    `events`: those that `--send` can send. `own`: transports of your own, as for `connect`.
+    """
     parser = argparse.ArgumentParser(description="Run a saga on JSON and print its outcome.")
     names = [saga.name for saga in sagas]
     if len(sagas) > 1:
         parser.add_argument("saga", choices=names, help="which saga")
     parser.add_argument("input", nargs="?", default="-", help="a JSON file; - is standard input")
     parser.add_argument("--id", help="the run's id, instead of the one the saga gives")
+    about = """send an event to the saga: 'Name {"field": …} after 2s'"""
+    parser.add_argument("--send", action="append", default=[], metavar="EVENT", help=about)
+    about = "ask the saga to cancel, e.g. 500ms"
+    parser.add_argument("--cancel-after", metavar="DURATION", help=about)
     parser.add_argument("--log-level", choices=LEVELS, help="log to standard error")
     given = parser.parse_args(argv)
     if given.log_level is not None:
         to_stderr(given.log_level)
     saga = sagas[names.index(given.saga)] if len(sagas) > 1 else sagas[0]
     try:
+        sends = [read_send(text, events) for text in given.send]
+        cancel = milliseconds_of(given.cancel_after) if given.cancel_after else None
         call = decode_arguments(saga, _read(given.input))
-    except (OSError, DecodeError) as error:
+    except (OSError, DecodeError, ValueError) as error:
         return _refuse(_where(error))
-    folder = str(Path(sys.argv[0]).resolve().parent) if sys.argv[0] else ""
     try:
         with observing() as telemetry:
-            result = asyncio.run(_run(call, services, given.id, folder, observers(log, *telemetry)))
-    except (ConnectProblem, BadValue, ValueError) as error:
-        return _refuse(str(error))
-    except KeyboardInterrupt:
-        print("left as it is: what was done is not undone", file=sys.stderr)
+            reach = partial(connect, services, os.environ, own=own, folder=_folder())
+            told = observers(log, *telemetry)
+            running = _run(call, reach, given.id, told, lambda run: run.result(sends, cancel))
+            result = asyncio.run(running)
+    except (ConnectProblem, EngineError, BadValue, ValueError) as error:
+        return _refuse("; ".join([str(error), *getattr(error, "__notes__", ())]))
+    except KeyboardInterrupt as left:
+        at = f" at {', '.join(left.args)}" if left.args else ""
+        print(f"left as it is{at}: what was done is not undone", file=sys.stderr)
         return 130
+    if not isinstance(result.outcome, Completed):
+        print(_why(result), file=sys.stderr)
     sys.stdout.buffer.write(dump(shown(result)) + b"\n")
     return 0 if isinstance(result.outcome, Completed) else 1
+
+
+def _folder() -> str:
+    """Where Python services are looked for first: beside the module that was started; a package
+    finds them as it was found itself."""
+    package = getattr(sys.modules["__main__"], "__package__", None)
+    return "" if package or not sys.argv[0] else str(Path(sys.argv[0]).resolve().parent)
 
 
 def _read(name: str) -> bytes:
@@ -76,6 +105,23 @@ def _where(error: Exception) -> str:
     return str(error)
 
 
+def _why(result: RunResult[Any]) -> str:
+    """What stopped the saga, and where; what an error's fields say stays out."""
+    at = f"{result.failed_at}: " if result.failed_at else ""
+    match result.outcome:
+        case Compensated(error):
+            return f"{at}compensated with {error.name}{_detail(error)}"
+        case _:
+            owed = ", ".join(
+                f"{i.label} ({i.failure.name}{_detail(i.failure)})" for i in result.owed
+            )
+            return f"{at}escalated: {owed}"
+
+
+def _detail(failure: Failure) -> str:
+    return f": {failure.detail}" if failure.detail else ""
+
+
 def _refuse(message: str) -> int:
     print(f"error: {message}", file=sys.stderr)
     return 2
@@ -83,37 +129,37 @@ def _refuse(message: str) -> int:
 
 async def _run(
     call: SagaCall[Any],
-    services: Sequence[Service],
+    reach: Callable[[], Router],
     saga_id: str | None,
-    folder: str,
     observer: Observer,
+    go: Callable[[Running[Any]], Awaitable[RunResult[Any]]],
 ) -> RunResult[Any]:
-    transport = connect(services, os.environ, folder=folder)
+    transport = reach()
     try:
         engine = MemoryEngine(SystemClock(), transport, random.SystemRandom().random, observer)
         running = begin(call, engine=engine, saga_id=saga_id)
-        with _cancelling(running.cancel):
-            return await running.result()
+        with _cancelling(running):
+            return await go(running)
     finally:
         await transport.aclose()
 
 
 @contextmanager
-def _cancelling(cancel: Callable[[], None]) -> Iterator[None]:
+def _cancelling(running: Running[Any]) -> Iterator[None]:
     """Ctrl-C asks the saga to cancel; a second one leaves it as it is."""
     loop, asked = asyncio.get_running_loop(), False
 
     def interrupted() -> None:
         nonlocal asked
         if asked:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(*running.standing_at)
         asked = True
         print(
             "asking it to cancel and undo; past its point of no return it goes on."
             " Ctrl-C again leaves all as it is",
             file=sys.stderr,
         )
-        cancel()
+        running.cancel()
 
     try:
         loop.add_signal_handler(signal.SIGINT, interrupted)

@@ -8,7 +8,7 @@ is otherwise closed and undone, after it the failed part stays where it is, left
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from sagalang.machine import events as m
 from sagalang.machine.events import SAGA, OpenItem, Place, Purpose, Timer
@@ -46,7 +46,14 @@ from sagalang.runtime.saga_strands import (
     below,
     moving,
 )
+from sagalang.runtime.saga_traces import raised_at
 from sagalang.runtime.saga_undo import Undoing
+
+# Bound once: a member of an enum is looked up the slow way in Python 3.11, and every call asks.
+_STEP: Final = Purpose.STEP
+_AHEAD: Final = Pivot.AHEAD
+_BACKWARD: Final = Phase.BACKWARD
+_OVER: Final = Phase.OVER
 
 
 class Run:
@@ -66,6 +73,8 @@ class Run:
         self.aborting: Failure | None = None
         """A held cancel or deadline that is to be carried out."""
         self.error: Failure | None = None
+        self.failed_at = ""
+        """Where in the saga's text it failed and nothing caught it, or was cancelled."""
         self.deadline: Ms | None = None
         self.tree: Undo = NOTHING
         self.root = Strand(None)
@@ -84,8 +93,8 @@ class Run:
 
     # --- Events --------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        self.driver.now = self.driver.session.now()
+    def start(self, at: Ms) -> None:
+        self.driver.now = at
         if self.definition.deadline is not None:
             self.deadline = self.now + self.definition.deadline
             self.driver.start_timer(SAGA, Timer.DEADLINE, self.deadline)
@@ -96,6 +105,14 @@ class Run:
     def event(self, event: m.Event) -> None:
         """Take in an event. One that concerns nothing any more changes nothing."""
         self.driver.now = event.at
+        if type(event) is m.CallEnded and self.phase is not _OVER:
+            self._deliver(event)  # most events are; `match` asks each class in turn
+        else:
+            self._rarer(event)
+        if self.attention:
+            self._look_around()
+
+    def _rarer(self, event: m.Event) -> None:
         match event:
             case m.UndoRequested(error=error):
                 back.undo_completed(self, error)
@@ -109,7 +126,6 @@ class Run:
                 self._receive(event)
             case m.CallEnded() | m.ChildEnded() | m.TimerFired():
                 self._deliver(event)
-        self._look_around()
 
     def close(self) -> None:
         """Let go of the coroutines."""
@@ -133,7 +149,7 @@ class Run:
         return tuple(found)
 
     def _deliver(self, event: m.CallEnded | m.ChildEnded | m.TimerFired) -> None:
-        if self.phase is Phase.BACKWARD:
+        if self.phase is _BACKWARD:
             back.backward(self, self.undoing.deliver(self.tree, event))
             return
         strand = self.waits.get(event.place)
@@ -148,17 +164,20 @@ class Run:
                 return
 
     def _take(self, strand: Strand, event: m.CallEnded | m.ChildEnded | m.TimerFired) -> None:
-        match strand.wait, event:
-            case InCall() as wait, m.CallEnded(purpose=Purpose.STEP):
+        wait = strand.wait
+        if type(wait) is InCall and type(event) is m.CallEnded:
+            if event.purpose is _STEP:
                 leaves.step_ended(self, strand, wait, event)
+            return
+        match wait, event:
             case InCall() as wait, m.TimerFired(timer=Timer.ESCALATE):
                 leaves.overdue(self, strand, wait)
             case InChild() as wait, m.ChildEnded(purpose=Purpose.STEP):
                 leaves.child_ended(self, strand, wait, event)
             case Asleep(), m.TimerFired(timer=Timer.SLEEP):
                 self.go_on(strand, None)
-            case Waiting(place, request), m.TimerFired(timer=Timer.WAIT):
-                leaves.nothing_came(self, strand, place, request)
+            case Waiting() as wait, m.TimerFired(timer=Timer.WAIT):
+                leaves.nothing_came(self, strand, wait)
             case Polling() as wait, _:
                 leaves.polled(self, strand, wait, event)
             case _:
@@ -199,22 +218,22 @@ class Run:
 
     # --- Driving a coroutine -------------------------------------------------------------------
 
-    def go_on(self, strand: Strand, answer: Any) -> None:
-        """What the strand waited for is there."""
+    def go_on(self, strand: Strand, answer: Any, error: BaseException | None = None) -> None:
+        """What the strand waited for is there, or `error` is raised instead."""
         self.waits.pop(getattr(strand.wait, "place", SAGA), None)
         strand.wait = None
-        self.resume(strand, answer)
+        self.resume(strand, answer, error)
 
     def resume(self, strand: Strand, answer: Any, error: BaseException | None = None) -> None:
         """Run a coroutine until it waits for something or ends."""
-        coroutine = strand.coroutine
+        coroutine, exactly = strand.coroutine, self.driver.exactly
         assert coroutine is not None
         while True:
             try:
-                if error is not None:
-                    request = self.driver.exactly(coroutine.throw, error)
+                if error is None:
+                    request = exactly(coroutine.send, answer)
                 else:
-                    request = self.driver.exactly(coroutine.send, answer)
+                    request = exactly(coroutine.throw, error)
             except StopIteration as stop:
                 strand.done, strand.result = True, stop.value
                 self._ended(strand)
@@ -224,9 +243,12 @@ class Run:
                 self._raised(strand, raised)
                 return
             error = None
+            if type(request) is StepRequest:
+                answered, answer, error = leaves.begin_step(self, strand, request)
+                if not answered:
+                    return
+                continue
             match request:
-                case StepRequest():
-                    answered, answer, error = leaves.begin_step(self, strand, request)
                 case ChildRequest():
                     answered, answer = leaves.begin_child(self, strand, request)
                 case SleepRequest():
@@ -260,6 +282,8 @@ class Run:
             assert isinstance(joining, Joining)
             joining.done += 1
             self._begin_strands(parent, joining)
+            if self.attention and parent.wait is joining:
+                self.make_room(parent)  # the others may all stand still
         elif self.phase is Phase.EPILOGUE:
             back.epilogue_over(self)
         else:
@@ -272,6 +296,7 @@ class Run:
         if error is None:
             raise raised
         failure = failure_of(error)
+        strand.raised_at = raised_at(raised)
         place = Place("abort")
         back.fail(self, strand, failure, OpenItem(place, Purpose.STEP, failure.name, failure))
 
@@ -279,7 +304,7 @@ class Run:
 
     @property
     def call_deadline(self) -> Ms | None:
-        return self.deadline if self.pivot is Pivot.AHEAD else None
+        return self.deadline if self.pivot is _AHEAD else None
 
     def pivot_begins(self, strand: Strand | None) -> None:
         self.pivot = Pivot.HELD
@@ -307,6 +332,7 @@ class Run:
         if error is None:
             raise raised
         failure = failure_of(error)
+        strand.raised_at = raised_at(raised)
         back.fail(self, strand, failure, OpenItem(place, Purpose.STEP, label, failure))
 
     def item(self, place: Place, failure: Failure) -> OpenItem:

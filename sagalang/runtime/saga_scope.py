@@ -8,10 +8,11 @@ hand: a saga awaits nothing else, so that the same events always lead it the sam
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+
+from msgspec import Struct
 
 from sagalang.machine import keys
 from sagalang.machine.evaluate import instant
@@ -38,18 +39,15 @@ Undo = Call[Any] | Callable[[T], Call[Any]] | None
 """A compensation: a call, or a function that makes it from the step's result."""
 
 
-class Request(Generic[T]):
+class Request(Struct, Generic[T], eq=False):
     """Something a saga awaits; the run answers it."""
-
-    __slots__ = ()
 
     def __await__(self) -> Generator[Any, Any, T]:
         answer: T = yield self
         return answer
 
 
-@dataclass(slots=True)
-class StepRequest(Request[T]):
+class StepRequest(Request[T], eq=False):
     place: Place
     call: Callable[[], Call[Any]] | Call[Any]
     undo: Any
@@ -60,8 +58,7 @@ class StepRequest(Request[T]):
     best_effort: bool = False
 
 
-@dataclass(slots=True)
-class ChildRequest(Request[T]):
+class ChildRequest(Request[T], eq=False):
     place: Place
     call: SagaCall[Any]
     escalate: Escalate | None
@@ -69,14 +66,12 @@ class ChildRequest(Request[T]):
     best_effort: bool
 
 
-@dataclass(slots=True)
-class SleepRequest(Request[None]):
+class SleepRequest(Request[None], eq=False):
     place: Place
     until: timedelta | datetime
 
 
-@dataclass(slots=True)
-class WaitRequest(Request[T]):
+class WaitRequest(Request[T], eq=False):
     place: Place
     event: type
     within: timedelta
@@ -84,26 +79,23 @@ class WaitRequest(Request[T]):
     otherwise: Escalate | None
 
 
-@dataclass(slots=True)
-class PollRequest(Request[T]):
+class PollRequest(Request[T], eq=False):
     place: Place
     call: Callable[[], Call[Any]] | Call[Any]
     until: Callable[[Any], bool]
     every: timedelta
     within: timedelta
     policy: Policy | None
-    otherwise: Escalate | None
+    otherwise: Escalate | Callable[[], SagaError] | None
 
 
-@dataclass(slots=True)
-class ParallelRequest(Request[Any]):
+class ParallelRequest(Request[Any], eq=False):
     branches: tuple[tuple[Saga, Callable[[Saga], Coroutine[Any, Any, Any]]], ...]
     at_once: int | None
     """Of a loop: how many run at the same time; None for the branches of a `parallel`."""
 
 
-@dataclass(slots=True)
-class UndoRequest(Request[None]):
+class UndoRequest(Request[None], eq=False):
     """An exception leaves the body of an attempt that catches it."""
 
     attempt: Attempt
@@ -266,7 +258,7 @@ class Saga:
         every: timedelta,
         within: timedelta,
         policy: Policy | None = ...,
-        otherwise: Escalate,
+        otherwise: Escalate | Callable[[], SagaError],
     ) -> Awaitable[T]: ...
     def poll(
         self,
@@ -277,9 +269,10 @@ class Saga:
         every: timedelta,
         within: timedelta,
         policy: Policy | None = None,
-        otherwise: Escalate | None = None,
+        otherwise: Escalate | Callable[[], SagaError] | None = None,
     ) -> Awaitable[Any]:
-        """Ask until the answer meets `until`. If it does not in time: None, or people are told."""
+        """Ask until the answer meets `until`. If it does not in time: None, or people are told,
+        or the error is raised that `otherwise` makes: for an answer that may be None itself."""
         return PollRequest(self._place(path), call, until, every, within, policy, otherwise)
 
     # --- Parts ---------------------------------------------------------------------------------

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
+from sagalang.diagnostics.suggest import hint
 from sagalang.model import program as p
 from sagalang.model.program import Header as DeclaredHeader
 from sagalang.model.program import HttpBinding, PythonBinding
 from sagalang.runtime.contract import Contract
 from sagalang.runtime.problems import BindingError
-from sagalang.runtime.saga_calls import NOWHERE
+from sagalang.runtime.saga_operations import NOWHERE, operations_of
 from sagalang.runtime.transport import Router, Transport
 from sagalang.runtime.transport import connect as connect_program
+
+S = TypeVar("S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +29,26 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
-    """A service: how it is reached, and the contracts of its operations."""
+class Service(Generic[S]):
+    """A service: how it is reached, and the Protocol that says what it does."""
 
     name: str
     binding: HttpBinding | PythonBinding | None
-    contracts: tuple[Contract, ...]
+    interface: Callable[..., S]
     headers: tuple[Header, ...] = ()
+
+    @property
+    def contracts(self) -> tuple[Contract, ...]:
+        return tuple(operations_of(self.interface).values())
+
+    def by(self, implementation: S) -> dict[str, Transport]:
+        """The service served by an object of yours, for `own=` of `connect`; several are joined
+        by `|`. What its methods return and raise means the same as in a Python service: see
+        `python_binding`. Raises `BindingError` where a method is missing.
+        """
+        from sagalang.runtime.python_binding import ObjectTransport
+
+        return {self.name: ObjectTransport(implementation, operations_of(self.interface))}
 
 
 def http(url: str, *, env: str | None = None) -> HttpBinding:
@@ -45,7 +62,7 @@ def python(module: str) -> PythonBinding:
 
 
 def connect(
-    services: Iterable[Service],
+    services: Iterable[Service[Any]],
     environ: Mapping[str, str],
     *,
     own: Mapping[str, Transport] | None = None,
@@ -53,15 +70,18 @@ def connect(
 ) -> Router:
     """Transports to the services. Sends nothing.
 
-    `own`: transports of your own, by the name of the service. `folder`: where Python modules are
-    looked for first. Raises `EnvironmentProblem`, naming every variable that is missing or not
-    usable, or `BindingError`.
+    `own`: transports of your own, by the name of the service; `Service.by` makes one of an object.
+    `folder`: where Python modules are looked for first. Raises `EnvironmentProblem`, naming every
+    variable that is missing or not usable, or `BindingError`.
     """
-    transports: dict[str, Transport] = {}
+    transports: dict[str, Transport] = dict(own or {})
     web: dict[str, p.Service] = {}
-    for service in services:
-        if own is not None and service.name in own:
-            transports[service.name] = own[service.name]
+    wanted = {service.name: service for service in services}
+    for name in sorted(transports.keys() - wanted.keys()):
+        advice = hint(name, wanted) or "there are " + ", ".join(wanted)
+        raise BindingError(f"there is no service {name} to serve: {advice}")
+    for service in wanted.values():
+        if service.name in transports:
             continue
         match service.binding:
             case HttpBinding():
@@ -72,7 +92,7 @@ def connect(
                 transports[service.name] = PythonTransport(module, folder, service.contracts)
             case None:
                 raise BindingError(
-                    f"the service {service.name} has no binding: give a transport of your own"
+                    f"the service {service.name} has no binding: serve it by an object of your own"
                 )
     if web:
         reached = connect_program(p.Program("", {}, services=web), environ)
@@ -80,6 +100,6 @@ def connect(
     return Router(transports)
 
 
-def _declared(service: Service) -> p.Service:
+def _declared(service: Service[Any]) -> p.Service:
     headers = tuple(DeclaredHeader(h.name, h.env, h.text) for h in service.headers)
     return p.Service(service.name, service.binding, headers, {}, p.Policy(), "", "", NOWHERE)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from msgspec import Struct
+
 from sagalang.machine.events import OpenItem, Place
 from sagalang.machine.outcomes import Failure
 from sagalang.machine.undo import Entry, Undo
@@ -23,6 +25,7 @@ from sagalang.runtime.saga_scope import (
     StepRequest,
     WaitRequest,
 )
+from sagalang.runtime.saga_traces import standing_at
 
 
 class Pivot(Enum):
@@ -41,8 +44,7 @@ class Phase(Enum):
     OVER = "over"
 
 
-@dataclass(slots=True)
-class InCall:
+class InCall(Struct):
     """`entry` is what the step will owe."""
 
     place: Place
@@ -76,6 +78,8 @@ class Polling:
     number: int = 1
     asking: bool = True
     expired: bool = False
+    label: str = ""
+    """The operation that was asked."""
 
 
 @dataclass(slots=True)
@@ -122,6 +126,8 @@ class Strand:
     done: bool = False
     alive: bool = True
     result: Any = None
+    raised_at: str = ""
+    """The place in the saga's text where an exception ended it."""
 
 
 def below(strand: Strand) -> Iterator[Strand]:
@@ -130,6 +136,12 @@ def below(strand: Strand) -> Iterator[Strand]:
     if isinstance(strand.wait, Joining):
         for inner in strand.wait.strands:
             yield from below(inner)
+
+
+def standing(strand: Strand) -> tuple[str, ...]:
+    """The places in the saga's text at which the strand, or what runs below it, waits."""
+    ends = [inner for inner in below(strand) if not isinstance(inner.wait, Joining)]
+    return tuple(dict.fromkeys(filter(None, (standing_at(inner.coroutine) for inner in ends))))
 
 
 def moving(strand: Strand) -> bool:

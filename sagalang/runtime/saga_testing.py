@@ -179,7 +179,7 @@ class Fakes:
 
     def __init__(
         self,
-        services: Iterable[Service],
+        services: Iterable[Service[Any]],
         *about: About,
         texts: Mapping[str, SagaText] | None = None,
         also_steps: Iterable[str] = (),

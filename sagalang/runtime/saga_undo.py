@@ -7,9 +7,9 @@ the program reads from it, and a compiled saga tells with each step: the calls t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, cast
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from sagalang.machine import keys
@@ -36,8 +36,12 @@ AS_CAPTURED: Final[tuple[Any, ...]] = ()
 """What stands in `Entry.args` once the compensation's call is known; the call is in `Made`."""
 
 
-@dataclass(slots=True)
-class Made:
+# Bound once: a member of an enum is looked up the slow way in Python 3.11, and every call asks.
+_SETTLING: Final = Status.SETTLING
+_OWED: Final = Status.OWED
+
+
+class Made(Struct):
     """A step as the saga made it. `undo` waits for the result where it is a function; `undoing`
     is the compensation with its arguments, captured."""
 
@@ -65,21 +69,30 @@ class Undoing:
     def prepare(self, place: Place, made: Made, sent: tuple[Any, ...]) -> Entry:
         """What the step will owe once its intent is recorded."""
         self.made[place] = made
-        entry = Entry(place, Status.SETTLING, sent=sent, started=self._driver.now)
-        if isinstance(made.undo, Call):
-            made.undoing = made.undo
-            return replace(entry, args=AS_CAPTURED)
-        return entry
+        args = None
+        if type(made.undo) is Call:
+            made.undoing, args = made.undo, AS_CAPTURED
+        return Entry(place, _SETTLING, args=args, sent=sent, started=self._driver.now)
 
     def settle(self, entry: Entry, outcome: Outcome, unanswered: int | None) -> Undo:
         """What is owed once the step's outcome is known: nothing if it did not happen."""
         made = self.made.get(entry.place)
-        if made is None or made.undo is None or not isinstance(outcome, Ok | Unknown):
+        happened = type(outcome) is Ok or type(outcome) is Unknown
+        if made is None or made.undo is None or not happened:
             return NOTHING
-        entry = replace(entry, status=Status.OWED, outcome=outcome, unanswered=unanswered)
-        if entry.args is None and isinstance(outcome, Ok):
-            return self._capture(entry, made, outcome)
-        return entry
+        # The only changes of an entry that every step makes: written out, not `replace`d.
+        owed = Entry(
+            entry.place,
+            _OWED,
+            args=entry.args,
+            sent=entry.sent,
+            started=entry.started,
+            outcome=outcome,
+            unanswered=unanswered,
+        )
+        if owed.args is None and isinstance(outcome, Ok):
+            return self._capture(owed, made, outcome)
+        return owed
 
     def _capture(self, entry: Entry, made: Made, outcome: Ok) -> Entry:
         """The compensation that needs the result. Where it has no value, nobody but a person can
@@ -121,7 +134,7 @@ class Undoing:
     def _start(self, entry: Entry, error: Failure) -> Undo:
         driver, made = self._driver, self.made[entry.place]
         if made.child is not None:
-            driver.undo_child(entry.place, made.child, error)
+            driver.undo_child(entry.place, made.child.definition.name, error)
             return replace(entry, status=Status.RUNNING)
         if entry.failure is not None:
             return self._stuck(entry, entry.failure, Purpose.COMPENSATE)

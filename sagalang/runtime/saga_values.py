@@ -21,7 +21,7 @@ from sagalang.machine.evaluate import scalar_identity
 from sagalang.machine.evaluate import text as scalar_text
 from sagalang.machine.frozen import FrozenMap
 from sagalang.runtime.codec import freeze, plain
-from sagalang.runtime.data import field_name
+from sagalang.runtime.data import member_name
 from sagalang.runtime.saga_errors import BadValue, translated
 
 T = TypeVar("T")
@@ -134,16 +134,12 @@ def rounded(value: Decimal, digits: int = 0) -> Decimal:
 
 def text(value: Any) -> str:
     """A scalar as it stands in a text: `true`, `1h30m`, `18.50`, a member's name."""
-    return _member(value) if isinstance(value, Enum) else scalar_text(value)
+    return member_name(value) if isinstance(value, Enum) else scalar_text(value)
 
 
 def identity(value: Any) -> str:
     """A scalar as the identity of an iteration: equal values give equal text."""
-    return _member(value) if isinstance(value, Enum) else scalar_identity(value)
-
-
-def _member(value: Enum) -> str:
-    return field_name(value.name)
+    return member_name(value) if isinstance(value, Enum) else scalar_identity(value)
 
 
 def to_json(value: Any) -> Any:

@@ -36,7 +36,8 @@ def is_enum(type_: Any) -> bool:
 
 
 def record_fields(cls: type) -> tuple[RecordField, ...]:
-    """The fields in order. A dataclass names a field on the wire by `metadata={"wire": ...}`."""
+    """The fields in order. Where the attribute of a dataclass does not tell the field's name,
+    `metadata={"name": ...}` does; another name on the wire is `metadata={"wire": ...}`."""
     if issubclass(cls, msgspec.Struct):
         return tuple(
             RecordField(
@@ -50,11 +51,12 @@ def record_fields(cls: type) -> tuple[RecordField, ...]:
         )
     hints = get_type_hints(cls, include_extras=True)
     fields: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(cls)  # type: ignore[arg-type]
+    names = {f.name: f.metadata.get("name", field_name(f.name)) for f in fields}
     return tuple(
         RecordField(
             f.name,
-            field_name(f.name),
-            f.metadata.get("wire", field_name(f.name)),
+            names[f.name],
+            f.metadata.get("wire", names[f.name]),
             hints[f.name],
             f.default is not dataclasses.MISSING,
         )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from typing import Protocol
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from typing import Any, Final, Protocol
 
 from sagalang.machine.outcomes import NOT_SENT, Failure, NotSent, Outcome
 from sagalang.model.program import HttpBinding, Program, PythonBinding, Service
@@ -24,18 +24,29 @@ class Transport(Protocol):
     async def aclose(self) -> None: ...
 
 
+class Nobody:
+    """Stands where no transport is."""
+
+    async def call(self, request: Request) -> Outcome:
+        what = f"nothing serves {request.contract.service}"
+        return NotSent(Failure(NOT_SENT, None, what))
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+
+NOBODY: Final = Nobody()
+
+
 class Router:
     """One transport for all services: passes each call to that of its service."""
 
     def __init__(self, transports: Mapping[str, Transport]) -> None:
         self._transports = dict(transports)
 
-    async def call(self, request: Request) -> Outcome:
-        transport = self._transports.get(request.contract.service)
-        if transport is None:
-            what = f"nothing serves {request.contract.service}"
-            return NotSent(Failure(NOT_SENT, None, what))
-        return await transport.call(request)
+    def call(self, request: Request) -> Coroutine[Any, Any, Outcome]:
+        service = request.contract.service
+        return self._transports.get(service, NOBODY).call(request)
 
     async def aclose(self) -> None:
         """Closes every transport once, also when closing another one fails."""

@@ -41,7 +41,7 @@ from sagalang.runtime.codec import (
     refuse_unknown,
 )
 from sagalang.runtime.contract import Contract, ParamSpec, RejectionSpec
-from sagalang.runtime.data import Members, RecordValue, attribute
+from sagalang.runtime.data import HIDDEN, Members, RecordValue, attribute
 
 _PRIMITIVES: Final[Mapping[str, Any]] = {
     "string": str,
@@ -64,12 +64,15 @@ class Values:
         self._program = program
         self._types: dict[Type, Any] = {}
         self._contracts: dict[str, Contract] = {}
+        self.kept: dict[str, Any] = {}
+        """What the interpreter made of each saga of the program, for its next run."""
 
     def python_type(self, type_: Type) -> Any:
         """The Python type of the values of this type, as `codec` reads and writes it.
 
         A record is a frozen Struct, a list a tuple, a map a `Mapping` (held as `FrozenMap`), an
-        enum a `str` that holds the member's name, a secret what it hides, `null` None.
+        enum a `str` that holds the member's name, a secret what it hides (the type is marked, see
+        `data.Secret`), `null` None.
         """
         found = self._types.get(type_, _ABSENT)
         if found is _ABSENT:
@@ -81,7 +84,7 @@ class Values:
             case Primitive(name):
                 return _PRIMITIVES[name]
             case Secret(item):
-                return self.python_type(item)
+                return Annotated[self.python_type(item), HIDDEN]
             case Optional(item):
                 inner = self.python_type(item)
                 return inner if inner is Any else inner | None

@@ -18,6 +18,14 @@ from .test_corpus_runs import SAGAS
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "python"
 EXAMPLES = ["order", "shop"]
+RULES = [
+    *("--isolated", "--line-length", "100", "--target-version", "py311"),
+    # Not N, A: the names of errors and fields are those of the source.
+    *("--select", "E,F,W,I,UP,B,C4,SIM,RUF,PIE,PT,RET,PERF,ASYNC,DTZ"),
+    # B023 does not know that `value_or` calls at once what it is given; RUF001 to 003 would have
+    # the letters of another script changed, and they are those of the source.
+    *("--ignore", "B023,RUF001,RUF002,RUF003"),
+]
 
 HOSTILE = """
 record Saga {
@@ -133,10 +141,7 @@ def test_ruff_has_nothing_to_format(written: Path) -> None:
 
 
 def test_ruff_finds_nothing(written: Path) -> None:
-    # Not N, A: the names of errors and fields are those of the source.
-    rules = "E,F,W,I,UP,B,C4,SIM,RUF,PIE,PT,RET,PERF,ASYNC,DTZ"
-    options = ("--isolated", "--line-length", "100", "--target-version", "py311")
-    tool("ruff", "check", *options, "--select", rules, str(written))
+    tool("ruff", "check", *RULES, str(written))
 
 
 def test_mypy_finds_nothing(written: Path) -> None:

@@ -67,7 +67,7 @@ BREAKS = [
         'undo=Payment.refund("x")',
         "nobody_knows",
     ),
-    ("order", "promises=Promises(keyed=True, records_rejections=True),", "", "dies"),
+    ("order", "keyed=True,\n        records_rejections=True,", "", "dies"),
     ("order", "Retry(retries=3,", "Retry(retries=1,", "lost_twice"),
     (
         "order",

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from sagalang.compile import compile_program
+from sagalang.compile import Compiled, GeneratedFile, compile_program
 from sagalang.interpret import run as interpret
 from sagalang.machine import events as m
 from sagalang.model.program import Program
@@ -23,6 +23,7 @@ from sagalang.runtime import saga as compiled
 from sagalang.runtime.clock import SimulatedClock, simulated
 from sagalang.runtime.codec import decode, encode
 from sagalang.runtime.contract import Request
+from sagalang.runtime.data import field_name, member_name
 from sagalang.runtime.engine import MemoryEngine
 from sagalang.runtime.fake_transport import FakeTransport
 from sagalang.runtime.fakes import FakeWorld
@@ -33,12 +34,20 @@ from sagalang.runtime.saga_values import to_json
 from sagalang.runtime.values import Values
 from sagalang.workspace import load_text
 
+Compile = Callable[[Program], Compiled]
 
-def compile_to_module(program: Program) -> ModuleType:
-    """The compiled program, imported under a name of its own."""
-    made = compile_program(program)
+
+def one_file(program: Program, compile_: Compile = compile_program) -> GeneratedFile:
+    """The program as a single module, what it imports included."""
+    made = compile_(program)
     assert made.problems == ()
     (file,) = made.files
+    return file
+
+
+def compile_to_module(program: Program, compile_: Compile = compile_program) -> ModuleType:
+    """The compiled program, imported under a name of its own."""
+    file = one_file(program, compile_)
     name = "compiled_" + sha256(file.text.encode()).hexdigest()[:16]
     module = ModuleType(name)
     sys.modules[name] = module
@@ -116,8 +125,10 @@ class Recorder:
 
 def plain(value: Any) -> Any:
     """A value without its class: records as lists of pairs, errors by their fields."""
+    if value is None or type(value) in (str, int, bool):
+        return value
     if isinstance(value, Enum):
-        return value.name if isinstance(value.value, str) else value.value
+        return member_name(value) if isinstance(value.value, str) else value.value
     if isinstance(value, m.Place | m.OpenItem | m.Completed | m.Compensated | m.Escalated):
         return (
             type(value).__name__,
@@ -126,11 +137,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, BaseException) and not dataclasses.is_dataclass(value):
         return None
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        found = [(f.name, plain(getattr(value, f.name))) for f in dataclasses.fields(value)]
-        return found or None
+        fields = dataclasses.fields(value)
+        names = [field.metadata.get("name", field_name(field.name)) for field in fields]
+        values = [plain(getattr(value, field.name)) for field in fields]
+        return list(zip(names, values, strict=True)) or None
     if isinstance(value, msgspec.Struct):
-        found = [(name, plain(getattr(value, name))) for name in value.__struct_fields__]
-        return found or None
+        attrs = value.__struct_fields__
+        return [(field_name(attr), plain(getattr(value, attr))) for attr in attrs] or None
     if isinstance(value, dict):
         return {name: plain(item) for name, item in value.items()}
     if isinstance(value, tuple | list):
@@ -222,7 +235,7 @@ def run_both(
         call = decode_arguments(definition, json_input)
         sends = [
             compiled.Send(
-                decode(signal.fields, getattr(made, signal.event)), signal.after, signal.id
+                decode(signal.fields, event_class(made, signal.event)), signal.after, signal.id
             )
             for signal in signals
         ]
@@ -232,6 +245,13 @@ def run_both(
         return told(recorder, result, clock)
 
     return simulated(interpreted), simulated(generated)
+
+
+def event_class(module: ModuleType, name: str) -> type:
+    """The class of an event, which may be called otherwise in Python."""
+    classes = [found for found in vars(module).values() if isinstance(found, type)]
+    named = [found for found in classes if vars(found).get("__event_name__") == name]
+    return named[0] if named else getattr(module, name)
 
 
 def _event_type(name: str) -> Any:

@@ -6,6 +6,7 @@ The pure machine is driven directly, so that every interleaving can be reached.
 from __future__ import annotations
 
 import copy
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -55,6 +56,9 @@ from .build import (
     saga,
     strings,
 )
+
+SLOW = "SAGA_SLOW" in os.environ
+MANY, SOME = (300, 150) if SLOW else (120, 70)
 
 REJECTED = Rejected(Failure("No"))
 NOT_SENT = NotSent(Failure("NotSent"))
@@ -232,7 +236,7 @@ def play(
 # --- Properties --------------------------------------------------------------------------------
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=MANY, deadline=None)
 @given(st.data(), sequences, st.booleans())
 def test_compensated_means_everything_that_may_have_happened_was_undone_in_reverse(
     data: st.DataObject, shapes_: tuple[Shape, ...], cancels: bool
@@ -258,7 +262,7 @@ def test_compensated_means_everything_that_may_have_happened_was_undone_in_rever
                 assert ended_y < began_x
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=SOME, deadline=None)
 @given(st.data(), sequences)
 def test_nothing_is_undone_while_a_call_of_its_scope_is_in_flight(
     data: st.DataObject, shapes_: tuple[Shape, ...]
@@ -276,7 +280,7 @@ def test_nothing_is_undone_while_a_call_of_its_scope_is_in_flight(
             assert not flying
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=SOME, deadline=None)
 @given(st.data(), sequences, sequences)
 def test_after_the_pivot_nothing_is_undone(
     data: st.DataObject, before: tuple[Shape, ...], after: tuple[Shape, ...]
@@ -305,7 +309,7 @@ def test_after_the_pivot_nothing_is_undone(
             assert isinstance(run.state.outcome, Compensated)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=SOME, deadline=None)
 @given(st.data(), sequences)
 def test_an_open_compensation_holds_back_exactly_what_depends_on_it(
     data: st.DataObject, shapes_: tuple[Shape, ...]
@@ -360,7 +364,7 @@ FAULTS: list[Fault] = [ok] * 12 + [honest_rejection, *LOSSES]
 UNDO_FAULTS: list[Fault] = [ok] * 8 + LOSSES
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=SOME, deadline=None)
 @given(st.integers(0, 2**32), sequences, st.none() | st.integers(0, 3_000))
 def test_whatever_strikes_all_effects_stay_or_none_does(
     seed: int, shapes_: tuple[Shape, ...], cancel_after: int | None

@@ -281,4 +281,4 @@ class _Watch:
                 event: Any = m.CancelRequested(at)
                 if stop.error != CANCELLED:
                     event = m.TimerFired(at, m.SAGA, m.Timer.DEADLINE)
-                self.runs[0].session.put(event)
+                self.runs[0].session.post(event)

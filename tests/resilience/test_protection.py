@@ -393,7 +393,12 @@ def test_a_cancellation_is_never_swallowed_replaced_or_repeated(takes: float) ->
     async def body(clock: SimulatedClock) -> None:
         service = Service(ConnectionError(), takes=takes)
         guard = Protection(
-            "s", retry=retry(None, backoff=1), timeout=10, repeatable=True, clock=clock
+            "s",
+            retry=retry(None, backoff=1),
+            timeout=10,
+            repeatable=True,
+            clock=clock,
+            draw=lambda: 0.5,
         )
         task = asyncio.ensure_future(guard.call(service))
         await asyncio.sleep(0.6)  # in the back-off, or in the call

@@ -1,8 +1,7 @@
-# Made by `saga compile` from shop.saga; what follows: sha256 2d7f5afa0b9562b0
+# Made by `saga compile` from shop.saga; what follows: sha256 df365f6fe47590ea
 """PlaceOrder, compiled from shop.saga.
 
 shop.saga: sha256 529f5cac2f738f2c
-policies.saga: sha256 0d97d909b0f24eb7
 
 Change shop.saga and compile it again.
 """
@@ -17,16 +16,13 @@ from enum import StrEnum
 from typing import Protocol
 
 from sagalang.runtime.saga import (
-    Breaker,
-    Bulkhead,
     Call,
     Escalate,
     Header,
-    Policy,
-    Retry,
     Saga,
     SagaDefinition,
     SagaError,
+    Secret,
     Service,
     command,
     http,
@@ -34,6 +30,8 @@ from sagalang.runtime.saga import (
     query,
 )
 from sagalang.runtime.saga import main as run_main
+
+from .policies import EDGE, STUBBORN
 
 __all__ = [
     "BIG",
@@ -98,7 +96,7 @@ class Order:
     lines: tuple[Line, ...]
     total: Money
     address: str
-    card: str = field(repr=False)
+    card: Secret[str] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,22 +169,6 @@ class OutOfStock(SagaError):
     sku: str
 
 
-# Policies. Times are milliseconds.
-
-EDGE = Policy(
-    timeout=2_000,
-    retry=Retry(retries=4, backoff=200, factor=Decimal("2"), cap=5_000),
-    breaker=Breaker(percent=50, calls=20, window=30_000, probe_after=10_000),
-    bulkhead=Bulkhead(limit=16, queue=32),
-)
-STUBBORN = Policy(
-    timeout=2_000,
-    retry=Retry(retries=None, backoff=1_000, factor=Decimal("2"), cap=300_000),
-    breaker=Breaker(percent=50, calls=20, window=30_000, probe_after=10_000),
-    bulkhead=Bulkhead(limit=16, queue=32),
-)
-
-
 # Services: what each does, a Protocol that an object of yours may satisfy, and calls of it.
 
 
@@ -226,7 +208,14 @@ class PaymentService(Protocol):
         records_rejections=True,
         rejects={Declined: 402, CardExpired: 410},
     )
-    async def authorize(self, order: str, amount: Money, card: str, *, key: str) -> AuthorizeResult:
+    async def authorize(
+        self,
+        order: str,
+        amount: Money,
+        card: Secret[str],
+        *,
+        key: str,
+    ) -> AuthorizeResult:
         """Holds the money on the card; nothing is taken yet."""
         ...
 
@@ -245,7 +234,7 @@ class PaymentService(Protocol):
 
 class Payment:
     @staticmethod
-    def authorize(order: str, amount: Money, card: str) -> Call[AuthorizeResult]:
+    def authorize(order: str, amount: Money, card: Secret[str]) -> Call[AuthorizeResult]:
         return Call.to(PaymentService.authorize, (order, amount, card), EDGE)
 
     @staticmethod
@@ -426,7 +415,7 @@ PLACE_ORDER = SagaDefinition(
 
 def main() -> int:
     """Run a saga on the JSON of a file or of standard input, and print its outcome as JSON."""
-    return run_main((PLACE_ORDER,), SERVICES)
+    return run_main((PLACE_ORDER,), SERVICES, events=(Review,))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-# Made by `saga compile` from order.saga; what follows: sha256 683904e7d43d1059
+# Made by `saga compile` from order.saga; what follows: sha256 aacdf9374f00715c
 """PlaceOrder, compiled from order.saga.
 
 order.saga: sha256 83e4a2a949708541
@@ -11,11 +11,11 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Protocol
 
 from sagalang.runtime.saga import (
     Call,
     Policy,
-    Promises,
     Retry,
     Saga,
     SagaDefinition,
@@ -23,23 +23,27 @@ from sagalang.runtime.saga import (
     Service,
     command,
     http,
-    param,
-    rejects,
-    route,
 )
 from sagalang.runtime.saga import main as run_main
 
 __all__ = [
+    "INVENTORY_SERVICE",
+    "ORDERS_SERVICE",
+    "PATIENT",
+    "PAYMENT_SERVICE",
     "PLACE_ORDER",
     "SAMPLE",
     "SERVICES",
     "ChargeResult",
     "Declined",
     "Inventory",
+    "InventoryService",
     "Order",
     "Orders",
+    "OrdersService",
     "OutOfStock",
     "Payment",
+    "PaymentService",
     "main",
 ]
 
@@ -76,115 +80,106 @@ class OutOfStock(SagaError):
 PATIENT = Policy(timeout=2_000, retry=Retry(retries=3, backoff=200, factor=Decimal("2"), cap=2_000))
 
 
-class Orders:
-    """HTTP: http://127.0.0.1:7101, or $ORDERS_URL."""
+# Services: what each does, a Protocol that an object of yours may satisfy, and calls of it.
 
+
+class OrdersService(Protocol):
+    @command("Orders.create", "POST /orders", keyed=True)
+    async def create(self, id_: str, sku: str, qty: int, amount: Decimal, *, key: str) -> None: ...
+
+    @command(
+        "Orders.fail", "POST /orders/{id}/fail", idempotent=True, absent_ok=True, fences_late=True
+    )
+    async def fail(self, id_: str) -> None: ...
+
+    @command("Orders.confirm", "POST /orders/{id}/confirm", idempotent=True)
+    async def confirm(self, id_: str) -> None: ...
+
+
+class Orders:
     @staticmethod
     def create(id_: str, sku: str, qty: int, amount: Decimal) -> Call[None]:
-        return Call(ORDERS_CREATE, (id_, sku, qty, amount), PATIENT)
+        return Call.to(OrdersService.create, (id_, sku, qty, amount), PATIENT)
 
     @staticmethod
     def fail(id_: str) -> Call[None]:
-        return Call(ORDERS_FAIL, (id_,), PATIENT)
+        return Call.to(OrdersService.fail, (id_,), PATIENT)
 
     @staticmethod
     def confirm(id_: str) -> Call[None]:
-        return Call(ORDERS_CONFIRM, (id_,), PATIENT)
+        return Call.to(OrdersService.confirm, (id_,), PATIENT)
 
 
-ORDERS_CREATE = command(
-    "Orders.create",
-    param("id", str),
-    param("sku", str),
-    param("qty", int),
-    param("amount", Decimal),
-    route=route("POST", "/orders"),
-    promises=Promises(keyed=True),
-)
-ORDERS_FAIL = command(
-    "Orders.fail",
-    param("id", str),
-    route=route("POST", "/orders/{id}/fail"),
-    promises=Promises(idempotent=True, absent_ok=True, fences_late=True),
-)
-ORDERS_CONFIRM = command(
-    "Orders.confirm",
-    param("id", str),
-    route=route("POST", "/orders/{id}/confirm"),
-    promises=Promises(idempotent=True),
-)
-ORDERS_SERVICE = Service(
-    "Orders",
-    http("http://127.0.0.1:7101", env="ORDERS_URL"),
-    (ORDERS_CREATE, ORDERS_FAIL, ORDERS_CONFIRM),
-)
+ORDERS_SERVICE = Service("Orders", http("http://127.0.0.1:7101", env="ORDERS_URL"), OrdersService)
+
+
+class PaymentService(Protocol):
+    @command(
+        "Payment.charge",
+        "POST /charges",
+        keyed=True,
+        records_rejections=True,
+        rejects={Declined: 402},
+    )
+    async def charge(self, order: str, amount: Decimal, *, key: str) -> ChargeResult: ...
+
+    @command(
+        "Payment.refund",
+        "POST /charges/{of}/refund",
+        idempotent=True,
+        absent_ok=True,
+        fences_late=True,
+    )
+    async def refund(self, of: str) -> None: ...
 
 
 class Payment:
-    """HTTP: http://127.0.0.1:7102, or $PAYMENT_URL."""
-
     @staticmethod
     def charge(order: str, amount: Decimal) -> Call[ChargeResult]:
-        return Call(PAYMENT_CHARGE, (order, amount), PATIENT)
+        return Call.to(PaymentService.charge, (order, amount), PATIENT)
 
     @staticmethod
     def refund(of: str) -> Call[None]:
-        return Call(PAYMENT_REFUND, (of,), PATIENT)
+        return Call.to(PaymentService.refund, (of,), PATIENT)
 
 
-PAYMENT_CHARGE = command(
-    "Payment.charge",
-    param("order", str),
-    param("amount", Decimal),
-    answer=ChargeResult,
-    route=route("POST", "/charges"),
-    promises=Promises(keyed=True, records_rejections=True),
-    rejects=(rejects(Declined, 402),),
-)
-PAYMENT_REFUND = command(
-    "Payment.refund",
-    param("of", str),
-    route=route("POST", "/charges/{of}/refund"),
-    promises=Promises(idempotent=True, absent_ok=True, fences_late=True),
-)
 PAYMENT_SERVICE = Service(
-    "Payment",
-    http("http://127.0.0.1:7102", env="PAYMENT_URL"),
-    (PAYMENT_CHARGE, PAYMENT_REFUND),
+    "Payment", http("http://127.0.0.1:7102", env="PAYMENT_URL"), PaymentService
 )
+
+
+class InventoryService(Protocol):
+    @command(
+        "Inventory.reserve",
+        "POST /reservations",
+        keyed=True,
+        records_rejections=True,
+        rejects={OutOfStock: 409},
+    )
+    async def reserve(self, order: str, sku: str, qty: int, *, key: str) -> None: ...
+
+    @command(
+        "Inventory.release",
+        "DELETE /reservations/{of}",
+        idempotent=True,
+        absent_ok=True,
+        fences_late=True,
+    )
+    async def release(self, of: str) -> None: ...
 
 
 class Inventory:
-    """HTTP: http://127.0.0.1:7103, or $INVENTORY_URL."""
-
     @staticmethod
     def reserve(order: str, sku: str, qty: int) -> Call[None]:
-        return Call(INVENTORY_RESERVE, (order, sku, qty), PATIENT)
+        return Call.to(InventoryService.reserve, (order, sku, qty), PATIENT)
 
     @staticmethod
     def release(of: str) -> Call[None]:
-        return Call(INVENTORY_RELEASE, (of,), PATIENT)
+        return Call.to(InventoryService.release, (of,), PATIENT)
 
 
-INVENTORY_RESERVE = command(
-    "Inventory.reserve",
-    param("order", str),
-    param("sku", str),
-    param("qty", int),
-    route=route("POST", "/reservations"),
-    promises=Promises(keyed=True, records_rejections=True),
-    rejects=(rejects(OutOfStock, 409),),
-)
-INVENTORY_RELEASE = command(
-    "Inventory.release",
-    param("of", str),
-    route=route("DELETE", "/reservations/{of}"),
-    promises=Promises(idempotent=True, absent_ok=True, fences_late=True),
-)
 INVENTORY_SERVICE = Service(
-    "Inventory",
-    http("http://127.0.0.1:7103", env="INVENTORY_URL"),
-    (INVENTORY_RESERVE, INVENTORY_RELEASE),
+    "Inventory", http("http://127.0.0.1:7103", env="INVENTORY_URL"), InventoryService
 )
 
 

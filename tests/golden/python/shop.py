@@ -1,4 +1,4 @@
-# Made by `saga compile` from shop.saga; what follows: sha256 6683005bb3e7a215
+# Made by `saga compile` from shop.saga; what follows: sha256 7bfd85e23e212720
 """PlaceOrder, compiled from shop.saga.
 
 shop.saga: sha256 529f5cac2f738f2c
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
+from typing import Protocol
 
 from sagalang.runtime.saga import (
     Breaker,
@@ -22,27 +23,31 @@ from sagalang.runtime.saga import (
     Escalate,
     Header,
     Policy,
-    Promises,
     Retry,
     Saga,
     SagaDefinition,
     SagaError,
+    Secret,
     Service,
     command,
     http,
-    param,
     python,
     query,
-    rejects,
-    route,
 )
 from sagalang.runtime.saga import main as run_main
 
 __all__ = [
     "BIG",
+    "EDGE",
+    "INVENTORY_SERVICE",
+    "NOTIFICATION_SERVICE",
+    "ORDERS_SERVICE",
+    "PAYMENT_SERVICE",
     "PLACE_ORDER",
     "SAMPLE",
     "SERVICES",
+    "SHIPPING_SERVICE",
+    "STUBBORN",
     "AuthorizeResult",
     "BadAddress",
     "BookResult",
@@ -51,18 +56,23 @@ __all__ = [
     "Confirmation",
     "Declined",
     "Inventory",
+    "InventoryService",
     "Line",
     "Money",
     "Notification",
+    "NotificationService",
     "Order",
     "Orders",
+    "OrdersService",
     "OutOfStock",
     "Payment",
+    "PaymentService",
     "Refused",
     "ReserveResult",
     "Review",
     "ReviewTimedOut",
     "Shipping",
+    "ShippingService",
     "Verdict",
     "main",
 ]
@@ -91,7 +101,7 @@ class Order:
     lines: tuple[Line, ...]
     total: Money
     address: str
-    card: str = field(repr=False)
+    card: Secret[str] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,181 +190,161 @@ STUBBORN = Policy(
 )
 
 
-class Orders:
-    """Python: the module shop.orders."""
+# Services: what each does, a Protocol that an object of yours may satisfy, and calls of it.
 
+
+class OrdersService(Protocol):
+    @command("Orders.create", keyed=True)
+    async def create(self, id_: str, lines: tuple[Line, ...], *, key: str) -> None: ...
+
+    @command("Orders.reject", idempotent=True, absent_ok=True, fences_late=True)
+    async def reject(self, id_: str) -> None: ...
+
+    @command("Orders.confirm", idempotent=True)
+    async def confirm(self, id_: str, tracking: str) -> None: ...
+
+
+class Orders:
     @staticmethod
     def create(id_: str, lines: tuple[Line, ...]) -> Call[None]:
-        return Call(ORDERS_CREATE, (id_, lines), EDGE)
+        return Call.to(OrdersService.create, (id_, lines), EDGE)
 
     @staticmethod
     def reject(id_: str) -> Call[None]:
-        return Call(ORDERS_REJECT, (id_,), EDGE)
+        return Call.to(OrdersService.reject, (id_,), EDGE)
 
     @staticmethod
     def confirm(id_: str, tracking: str) -> Call[None]:
-        return Call(ORDERS_CONFIRM, (id_, tracking), EDGE)
+        return Call.to(OrdersService.confirm, (id_, tracking), EDGE)
 
 
-ORDERS_CREATE = command(
-    "Orders.create",
-    param("id", str),
-    param("lines", tuple[Line, ...]),
-    promises=Promises(keyed=True),
-)
-ORDERS_REJECT = command(
-    "Orders.reject",
-    param("id", str),
-    promises=Promises(idempotent=True, absent_ok=True, fences_late=True),
-)
-ORDERS_CONFIRM = command(
-    "Orders.confirm",
-    param("id", str),
-    param("tracking", str),
-    promises=Promises(idempotent=True),
-)
-ORDERS_SERVICE = Service(
-    "Orders",
-    python("shop.orders"),
-    (ORDERS_CREATE, ORDERS_REJECT, ORDERS_CONFIRM),
-)
+ORDERS_SERVICE = Service("Orders", python("shop.orders"), OrdersService)
+
+
+class PaymentService(Protocol):
+    @command(
+        "Payment.authorize",
+        "POST /auths",
+        keyed=True,
+        records_rejections=True,
+        rejects={Declined: 402, CardExpired: 410},
+    )
+    async def authorize(
+        self,
+        order: str,
+        amount: Money,
+        card: Secret[str],
+        *,
+        key: str,
+    ) -> AuthorizeResult:
+        """Holds the money on the card; nothing is taken yet."""
+        ...
+
+    @command(
+        "Payment.release",
+        "DELETE /auths/by-key/{of}",
+        idempotent=True,
+        absent_ok=True,
+        fences_late=True,
+    )
+    async def release(self, of: str) -> None: ...
+
+    @command("Payment.capture", "POST /auths/{auth}/capture", keyed=True)
+    async def capture(self, auth: str, *, key: str) -> CaptureResult: ...
 
 
 class Payment:
-    """HTTP: https://pay.internal/v2, or $PAYMENT_URL."""
-
     @staticmethod
-    def authorize(order: str, amount: Money, card: str) -> Call[AuthorizeResult]:
-        """Holds the money on the card; nothing is taken yet."""
-        return Call(PAYMENT_AUTHORIZE, (order, amount, card), EDGE)
+    def authorize(order: str, amount: Money, card: Secret[str]) -> Call[AuthorizeResult]:
+        return Call.to(PaymentService.authorize, (order, amount, card), EDGE)
 
     @staticmethod
     def release(of: str) -> Call[None]:
-        return Call(PAYMENT_RELEASE, (of,), EDGE)
+        return Call.to(PaymentService.release, (of,), EDGE)
 
     @staticmethod
     def capture(auth: str) -> Call[CaptureResult]:
-        return Call(PAYMENT_CAPTURE, (auth,), EDGE)
+        return Call.to(PaymentService.capture, (auth,), EDGE)
 
 
-PAYMENT_AUTHORIZE = command(
-    "Payment.authorize",
-    param("order", str),
-    param("amount", Money),
-    param("card", str),
-    answer=AuthorizeResult,
-    route=route("POST", "/auths"),
-    promises=Promises(keyed=True, records_rejections=True),
-    rejects=(rejects(Declined, 402), rejects(CardExpired, 410)),
-)
-PAYMENT_RELEASE = command(
-    "Payment.release",
-    param("of", str),
-    route=route("DELETE", "/auths/by-key/{of}"),
-    promises=Promises(idempotent=True, absent_ok=True, fences_late=True),
-)
-PAYMENT_CAPTURE = command(
-    "Payment.capture",
-    param("auth", str),
-    answer=CaptureResult,
-    route=route("POST", "/auths/{auth}/capture"),
-    promises=Promises(keyed=True),
-)
 PAYMENT_SERVICE = Service(
     "Payment",
     http("https://pay.internal/v2", env="PAYMENT_URL"),
-    (PAYMENT_AUTHORIZE, PAYMENT_RELEASE, PAYMENT_CAPTURE),
+    PaymentService,
     headers=(Header("Authorization", env="PAYMENT_AUTH"),),
 )
 
 
-class Inventory:
-    """HTTP: https://stock.internal, or $INVENTORY_URL."""
+class InventoryService(Protocol):
+    @command("Inventory.reserve", "POST /holds", keyed=True, rejects={OutOfStock: 409})
+    async def reserve(self, sku: str, qty: int, *, key: str) -> ReserveResult: ...
 
+    @command(
+        "Inventory.free",
+        "DELETE /holds/by-key/{of}",
+        idempotent=True,
+        absent_ok=True,
+        fences_late=True,
+    )
+    async def free(self, of: str) -> None: ...
+
+
+class Inventory:
     @staticmethod
     def reserve(sku: str, qty: int) -> Call[ReserveResult]:
-        return Call(INVENTORY_RESERVE, (sku, qty), EDGE)
+        return Call.to(InventoryService.reserve, (sku, qty), EDGE)
 
     @staticmethod
     def free(of: str) -> Call[None]:
-        return Call(INVENTORY_FREE, (of,), EDGE)
+        return Call.to(InventoryService.free, (of,), EDGE)
 
 
-INVENTORY_RESERVE = command(
-    "Inventory.reserve",
-    param("sku", str),
-    param("qty", int),
-    answer=ReserveResult,
-    route=route("POST", "/holds"),
-    promises=Promises(keyed=True),
-    rejects=(rejects(OutOfStock, 409),),
-)
-INVENTORY_FREE = command(
-    "Inventory.free",
-    param("of", str),
-    route=route("DELETE", "/holds/by-key/{of}"),
-    promises=Promises(idempotent=True, absent_ok=True, fences_late=True),
-)
 INVENTORY_SERVICE = Service(
-    "Inventory",
-    http("https://stock.internal", env="INVENTORY_URL"),
-    (INVENTORY_RESERVE, INVENTORY_FREE),
+    "Inventory", http("https://stock.internal", env="INVENTORY_URL"), InventoryService
 )
+
+
+class ShippingService(Protocol):
+    @command(
+        "Shipping.book",
+        "POST /bookings",
+        lands_within=timedelta(minutes=5),
+        rejects={BadAddress: 422},
+    )
+    async def book(self, order: str, address: str) -> BookResult: ...
+
+    @query("Shipping.find", "GET /bookings?order={order}")
+    async def find(self, order: str) -> BookResult | None: ...
 
 
 class Shipping:
-    """HTTP: https://carrier.example/api, or $SHIPPING_URL."""
-
     @staticmethod
     def book(order: str, address: str) -> Call[BookResult]:
-        return Call(SHIPPING_BOOK, (order, address), EDGE, probe=Shipping.find(order))
+        return Call.to(ShippingService.book, (order, address), EDGE, probe=Shipping.find(order))
 
     @staticmethod
     def find(order: str) -> Call[BookResult | None]:
-        return Call(SHIPPING_FIND, (order,), EDGE)
+        return Call.to(ShippingService.find, (order,), EDGE)
 
 
-SHIPPING_BOOK = command(
-    "Shipping.book",
-    param("order", str),
-    param("address", str),
-    answer=BookResult,
-    route=route("POST", "/bookings"),
-    promises=Promises(lands_within=300_000),
-    rejects=(rejects(BadAddress, 422),),
-)
-SHIPPING_FIND = query(
-    "Shipping.find",
-    param("order", str),
-    answer=BookResult | None,
-    route=route("GET", "/bookings?order={order}"),
-)
 SHIPPING_SERVICE = Service(
-    "Shipping",
-    http("https://carrier.example/api", env="SHIPPING_URL"),
-    (SHIPPING_BOOK, SHIPPING_FIND),
+    "Shipping", http("https://carrier.example/api", env="SHIPPING_URL"), ShippingService
 )
+
+
+class NotificationService(Protocol):
+    @command("Notification.receipt", "POST /receipts", keyed=True)
+    async def receipt(self, order: str, tracking: str, *, key: str) -> None: ...
 
 
 class Notification:
-    """HTTP: https://mail.internal, or $NOTIFICATION_URL."""
-
     @staticmethod
     def receipt(order: str, tracking: str) -> Call[None]:
-        return Call(NOTIFICATION_RECEIPT, (order, tracking), EDGE)
+        return Call.to(NotificationService.receipt, (order, tracking), EDGE)
 
 
-NOTIFICATION_RECEIPT = command(
-    "Notification.receipt",
-    param("order", str),
-    param("tracking", str),
-    route=route("POST", "/receipts"),
-    promises=Promises(keyed=True),
-)
 NOTIFICATION_SERVICE = Service(
-    "Notification",
-    http("https://mail.internal", env="NOTIFICATION_URL"),
-    (NOTIFICATION_RECEIPT,),
+    "Notification", http("https://mail.internal", env="NOTIFICATION_URL"), NotificationService
 )
 
 
@@ -446,7 +436,7 @@ PLACE_ORDER = SagaDefinition(
 
 def main() -> int:
     """Run a saga on the JSON of a file or of standard input, and print its outcome as JSON."""
-    return run_main((PLACE_ORDER,), SERVICES)
+    return run_main((PLACE_ORDER,), SERVICES, events=(Review,))
 
 
 if __name__ == "__main__":

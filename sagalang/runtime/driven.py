@@ -1,0 +1,125 @@
+"""A run from its beginning to its end, over the deaths of its orchestrator."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sagalang.machine import events as m
+from sagalang.machine.outcomes import Failure
+from sagalang.model.program import Ms
+from sagalang.runtime import journal
+from sagalang.runtime.activities import Crash
+from sagalang.runtime.driver import Driver
+from sagalang.runtime.engine import Engine, Session
+from sagalang.runtime.replay import Family
+
+Outside = Sequence[tuple[Ms, m.EventReceived | m.CancelRequested]]
+"""What the world will send to a run, and when."""
+
+
+class Driven(ABC):
+    """The driving of a run, interpreted or compiled. It stands in memory, and everything that it
+    knows can be made again of its journal (`rebuild`)."""
+
+    def __init__(self, engine: Engine, session: Session, driver: Driver) -> None:
+        self.engine = engine
+        self.session = session
+        self.undone_for: Failure | None = None
+        """The error for which a parent asked to undo this run."""
+        self._driver = driver
+        self._begun = False
+
+    @property
+    def saga_id(self) -> str:
+        return self.session.saga_id
+
+    def cancel(self) -> None:
+        """Ask the run to abort; after its pivot this is refused."""
+        self.engine.request_cancel(self.saga_id)
+
+    # --- What interpreted and compiled sagas do each in their way ------------------------------
+
+    @property
+    @abstractmethod
+    def outcome(self) -> m.SagaOutcome | None:
+        """What it came to, if it did; a settlement or its parent may make it go on."""
+
+    @abstractmethod
+    def _input(self) -> tuple[str, Mapping[str, Any]]:
+        """The name of the saga, and its arguments by their names in the language."""
+
+    @abstractmethod
+    def _renew(self) -> None:
+        """Be as new: forget where the saga stood."""
+
+    @abstractmethod
+    def _start(self, at: Ms) -> None: ...
+
+    @abstractmethod
+    def _take(self, event: m.Event) -> None: ...
+
+    # --- From the beginning to the end ---------------------------------------------------------
+
+    async def run(self, outside: Outside = ()) -> m.SagaOutcome:
+        """Run to the end, or until nothing but a person can move it; nothing is under way then.
+
+        A run that is on record, and whose process died or which was left, goes on from there.
+        Raises `EngineError`.
+        """
+        try:
+            if self.outcome is None and (self._begun or self.session.begun):
+                self.rebuild(Family(await self.session.history()))
+            outcome = await self.to_the_end(outside)
+            await self.session.committed()
+            return outcome
+        finally:
+            await self.stop()
+
+    async def to_the_end(self, outside: Outside = ()) -> m.SagaOutcome:
+        if not self._begun:
+            self._begin(outside)
+        while (
+            (outcome := self.outcome) is None
+            or self.session.waiting()
+            or self._driver.running_children
+        ):
+            event = await self.session.next()
+            if isinstance(event, Crash):
+                await self.stop()
+                self.rebuild(Family(await self.session.history()))
+            elif self._driver.accepts(event):
+                self._take(event)
+        return outcome
+
+    def _begin(self, outside: Outside) -> None:
+        self._driver.expect(outside)
+        now = self.session.now()
+        saga, args = self._input()
+        started = journal.SagaStarted(at=now, saga_id=self.saga_id, saga=saga, args=args)
+        self.session.record(started)
+        self._begun = True
+        self._start(now)
+
+    def rebuild(self, family: Family) -> None:
+        """Make everything that stands in memory anew, from the journal alone, and go on where that
+        ends. Raises `ReplayError`; then nothing was called."""
+        self._driver.forget()
+        self._renew()
+        started = family.started(self.saga_id)
+        self._begun = started is not None
+        if started is None:
+            return
+        replay = family.replay(self.saga_id, self.undone_for)
+        self._driver.replay(replay)
+        self._start(started.at)
+        while self._driver.replaying:
+            event = replay.event()
+            if event is None:
+                self._driver.take_up(replay, restarted=self.outcome is None)
+            elif self._driver.accepts(event):
+                self._take(event)
+
+    async def stop(self) -> None:
+        await self._driver.stop()

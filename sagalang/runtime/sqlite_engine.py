@@ -1,0 +1,226 @@
+"""The engine whose runs survive their process: their journals stand in one SQLite file.
+
+    with open_store(path, command="saga run", now=now) as store:
+        engine = SqliteEngine(store, Stored(hash, text, codec), clock, transport, draw)
+        result = await run(PLACE_ORDER(order), engine=engine)
+
+A run is what its journal says, so entries are appended without waiting, and their order is kept.
+Two things wait until what they rest on is on the disk: the first attempt of a call, for its intent,
+and whoever awaits a result, for the run's end. Everything recorded before is then there, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+from weakref import WeakValueDictionary
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from sagalang.machine.events import CancelRequested, EventReceived
+from sagalang.machine.frozen import freeze
+from sagalang.model.program import Ms
+from sagalang.runtime import journal
+from sagalang.runtime.call_log import CallLog
+from sagalang.runtime.calls import Draw, Interruption
+from sagalang.runtime.clock import Clock
+from sagalang.runtime.engine import (
+    EngineError,
+    LocalSession,
+    NoSuchRunError,
+    Observer,
+    OtherInputError,
+    StepCall,
+)
+from sagalang.runtime.journal_events import Outside, entry_of
+from sagalang.runtime.protection import Protections
+from sagalang.runtime.sqlite import Change, NewRun, Run, State, Store
+from sagalang.runtime.transport import Transport
+
+
+class OtherDefinitionError(EngineError):
+    """The run began with another definition than the one that is to go on with it."""
+
+
+class Codec(Protocol):
+    """`entry_codec.EntryCodec`."""
+
+    def encode(self, saga: str, entry: journal.Entry) -> bytes: ...
+
+    def decode(self, saga: str, saga_id: str, data: bytes) -> journal.Entry: ...
+
+
+class Stored(Struct, frozen=True):
+    """The definition that runs of an engine go by, as it is stored with them. `codec` knows its
+    types."""
+
+    hash: str
+    text: str
+    codec: Codec
+
+
+class SqliteEngine:
+    """The runs of one definition in a journal file. Those of others are in engines of their own,
+    over the same store."""
+
+    def __init__(
+        self,
+        store: Store,
+        stored: Stored,
+        clock: Clock,
+        transport: Transport,
+        draw: Draw,
+        observer: Observer | None = None,
+        protections: Protections | None = None,
+    ) -> None:
+        self.store = store
+        self.stored = stored
+        self.clock = clock
+        self.transport = transport
+        self.draw = draw
+        self.protections = protections or Protections()
+        self.observer = observer
+        self.parents: dict[str, int] = {}
+        """The runs whose steps child sagas are that are about to begin."""
+        self._sessions: WeakValueDictionary[str, SqliteSession] = WeakValueDictionary()
+
+    def open(self, saga_id: str, saga: str, args: Mapping[str, Any]) -> SqliteSession:
+        """Raises `OtherInputError`, `OtherDefinitionError`, and what the codec raises for a
+        damaged entry."""
+        session = self._sessions.get(saga_id)
+        if session is None:
+            found = self.store.reader.run(saga_id)
+            if found is not None:
+                self._check(found, args)
+            session = SqliteSession(self, saga_id, saga, args, found)
+            self._sessions[saga_id] = session
+        if session.saga != saga or dict(session.args) != dict(args):
+            raise OtherInputError(f"{saga_id} runs already, with other input")
+        return session
+
+    def signal(self, saga_id: str, event: str, event_id: str, value: Any) -> None:
+        """Raises `NoSuchRunError`."""
+        self._put(saga_id, EventReceived(self.now(), event, event_id, value))
+
+    def request_cancel(self, saga_id: str) -> None:
+        """Raises `NoSuchRunError`."""
+        self._put(saga_id, CancelRequested(self.now()))
+
+    def now(self) -> Ms:
+        return self.clock.now()
+
+    def _put(self, saga_id: str, event: Outside) -> None:
+        session = self._sessions.get(saga_id)
+        if session is not None:
+            session.put(event)
+            return
+        found = self.store.reader.run(saga_id)
+        if found is None:
+            raise NoSuchRunError(f"there is no run {saga_id}")
+        # It is on record, and the run finds it there when it is gone on with.
+        body = self._codec(found).encode(found.saga, entry_of(event, saga_id))
+        self.store.append(found.number, body)
+
+    def _check(self, found: Run, args: Mapping[str, Any]) -> None:
+        started = (e for _, e in self._entries(found) if isinstance(e, journal.SagaStarted))
+        first = next(started, None)  # none where the process died as early as that
+        if first is not None and freeze(dict(first.args)) != freeze(dict(args)):
+            raise OtherInputError(f"{found.id} is on record, with other input")
+
+    def _codec(self, run: Run) -> Codec:
+        if run.definition != self.stored.hash:
+            raise OtherDefinitionError(
+                f"{run.id} began with another definition of {run.saga}."
+                " Resume it with the one that is stored with it"
+            )
+        return self.stored.codec
+
+    def _entries(self, run: Run) -> Iterator[tuple[int, journal.Entry]]:
+        codec = self._codec(run)
+        for seq, body in self.store.reader.entries(run.number):
+            yield seq, codec.decode(run.saga, run.id, body)
+
+    def history(self, run: Run) -> list[tuple[int, journal.Entry]]:
+        """The entries of a run and of its child sagas, with their numbers in the file."""
+        found = list(self._entries(run))
+        children = {child.id: child for child in self.store.reader.children(run.number)}
+        for _, entry in tuple(found):
+            if isinstance(entry, journal.ChildStarted) and entry.child_id not in children:
+                self.parents[entry.child_id] = run.number  # it is about to begin
+        for child in children.values():
+            found += self.history(child)
+        return found
+
+
+class SqliteSession(LocalSession):
+    def __init__(
+        self,
+        engine: SqliteEngine,
+        saga_id: str,
+        saga: str,
+        args: Mapping[str, Any],
+        found: Run | None,
+    ) -> None:
+        super().__init__(engine, saga_id, saga, args, begun=found is not None)
+        self.record = self._record
+        self._engine = engine
+        self._number = None if found is None else found.number
+        self._state = State.RUNNING if found is None else found.state
+        self._last = 0
+        """The number of the last entry that was appended."""
+
+    def _record(self, entry: journal.Entry) -> None:
+        engine, store = self._engine, self._engine.store
+        body = engine.stored.codec.encode(self.saga, entry)
+        if self._number is None:
+            store.define(engine.stored.hash, engine.stored.text)
+            parent = engine.parents.pop(self.saga_id, None)
+            new = NewRun(
+                id=self.saga_id,
+                saga=self.saga,
+                definition=engine.stored.hash,
+                began=entry.at,
+                parent=parent,
+            )
+            self._number, self._last = store.begin(new, body)
+        else:
+            self._last = store.append(self._number, body, change=self._change(entry))
+        if isinstance(entry, journal.ChildStarted) and not entry.undo:
+            engine.parents[entry.child_id] = self._number
+        if engine.observer is not None:
+            engine.observer(entry)
+
+    def _change(self, entry: journal.Entry) -> Change | None:
+        """What lists say of the run from now on."""
+        match entry:
+            case journal.SagaFinished(at=at, kind=kind, error=error):
+                self._state = State(kind)
+                ended = None if self._state is State.ESCALATED else at
+                return Change(state=self._state, at=at, ended=ended, error=error)
+            case journal.Intent() | journal.AbortBegan() if self._state is not State.RUNNING:
+                # It was settled, or its parent undoes it.
+                self._state = State.RUNNING
+                return Change(state=State.RUNNING, at=entry.at)
+            case _:
+                return None
+
+    async def step(self, call: StepCall, interruption: Interruption) -> journal.OutcomeRecorded:
+        if not call.resumed:
+            CallLog(call, self.saga_id, self.now, self.record).intent()
+            await self.committed()
+            call = replace(call, resumed=True)
+        return await super().step(call, interruption)
+
+    async def committed(self) -> None:
+        await self._engine.store.committed(self._last)
+
+    async def history(self) -> Sequence[journal.Entry]:
+        last = None
+        while last != self._last:  # an event may have come meanwhile
+            last = self._last
+            await self.committed()
+        run = self._engine.store.reader.run(self.saga_id)
+        if run is None:
+            return ()
+        return [entry for _, entry in sorted(self._engine.history(run), key=lambda pair: pair[0])]

@@ -1,0 +1,1 @@
+"""Planted miscompilations: edits of the compiler's source that the equivalence test must notice."""

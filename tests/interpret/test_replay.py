@@ -1,0 +1,423 @@
+"""A run is rebuilt from its journal alone, wherever its process died.
+
+A process dies after each entry of its journal in turn; the next one has the journal, and nothing
+else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from sagalang.interpret.run import Run, Send, begin
+from sagalang.machine.events import Compensated, Completed, Escalated, How
+from sagalang.model import program as p
+from sagalang.runtime import journal
+from sagalang.runtime.clock import SimulatedClock, simulated
+from sagalang.runtime.contract import Request
+from sagalang.runtime.engine import MemoryEngine
+from sagalang.runtime.replay import Family, ReplayError
+from sagalang.runtime.values import Values
+
+from .build import (
+    FOREVER,
+    HERE,
+    RESULT,
+    TEAM,
+    World,
+    call,
+    const,
+    do,
+    lost_after,
+    ok,
+    parallel,
+    param,
+    program,
+    rejects,
+    saga,
+    send,
+    sleep,
+    undoing,
+    wait,
+)
+from .deaths import lived
+from .test_properties import FAULTS, REJECTED, UNDO_FAULTS, Maker, Shape, sequences
+
+CALM = [fault for fault in FAULTS if not fault.__name__.startswith("crash")]
+CALM_UNDO = [fault for fault in UNDO_FAULTS if not fault.__name__.startswith("crash")]
+
+
+def deaths(
+    made: p.Program,
+    world: Callable[[], World],
+    *,
+    sends: Sequence[Send] = (),
+    cancel_after: int | None = None,
+) -> list[tuple[int, Run, World]]:
+    """The run for each entry after which its process died; the last one lived on."""
+    values = Values(made)
+    found: list[tuple[int, Run, World]] = []
+    died, entries = True, 0
+    while died:
+        entries += 1
+        services = world()
+
+        async def main(
+            clock: SimulatedClock, services: World = services, entries: int = entries
+        ) -> tuple[Run, bool]:
+            services.clock = clock
+
+            def open_(engine: MemoryEngine) -> Run:
+                return begin(made, "Main", {}, engine=engine, saga_id="id-1", values=values)
+
+            return await lived(
+                clock, services, open_, entries=entries, sends=sends, cancel_after=cancel_after
+            )
+
+        run, died = simulated(main)
+        found.append((entries, run, services))
+    return found
+
+
+def rebuilt(run: Run, found: Sequence[journal.Entry]) -> Run:
+    """The run as another process makes it of what is on record."""
+
+    async def main(clock: SimulatedClock) -> Run:
+        engine = MemoryEngine(clock, World(), lambda: 0.5, found=found)
+        again = begin(
+            run.program,
+            run.definition.saga.name,
+            run.args,
+            engine=engine,
+            saga_id=run.saga_id,
+            values=run.values,
+        )
+        again.rebuild(Family(engine.journal))
+        await again.stop()
+        return again
+
+    return simulated(main)
+
+
+def recorded(run: Run) -> list[journal.Entry]:
+    assert isinstance(run.engine, MemoryEngine)
+    return run.engine.journal
+
+
+def on_time(entries: Sequence[journal.Entry]) -> bool:
+    """Whether each timer fired when it was due, or when its run was begun anew after that."""
+    until: dict[Any, int] = {}
+    begun = 0
+    for entry in entries:
+        match entry:
+            case journal.TimerStarted():
+                until[entry.saga_id, entry.place, entry.timer] = entry.until
+            case journal.TimerEnded(stopped=False):
+                due = until[entry.saga_id, entry.place, entry.timer]
+                if entry.at not in (due, begun):
+                    return False
+            case journal.Restarted():
+                begun = entry.at
+    return True
+
+
+def answered_once(entries: Sequence[journal.Entry]) -> bool:
+    """Whether nothing was sent once more after its outcome was on record."""
+    ended: set[Any] = set()
+    for entry in entries:
+        match entry:
+            case journal.Intent():
+                ended.discard((entry.saga_id, entry.place, entry.purpose))
+            case journal.OutcomeRecorded():
+                ended.add((entry.saga_id, entry.place, entry.purpose))
+            case journal.AttemptStarted() | journal.ProbeStarted():
+                if (entry.saga_id, entry.place, entry.purpose) in ended:
+                    return False
+    return True
+
+
+# --- Random sagas --------------------------------------------------------------------------------
+
+
+def striking(seed: int) -> World:
+    chance = Random(seed)
+
+    def strike(world: World, request: Request) -> Any:
+        undoing_ = request.contract.label.endswith("undo")
+        if request.key in world.fenced and not undoing_:
+            return REJECTED
+        if len(world.log) > 150:  # so that retrying for ever ends
+            return ok(world, request)
+        return chance.choice(CALM_UNDO if undoing_ else CALM)(world, request)
+
+    return World({"S.do": [strike], "S.undo": [strike]})
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 2**32), sequences, st.none() | st.integers(0, 3_000))
+def test_wherever_its_process_dies_all_effects_stay_or_none_does(
+    seed: int, shapes: tuple[Shape, ...], cancel_after: int | None
+) -> None:
+    without = tuple(shape for shape in shapes if "attempt" not in str(shape))
+    made = program(saga(*Maker().sequence(without)[0]))
+    for entries, run, world in deaths(made, lambda: striking(seed), cancel_after=cancel_after):
+        match run.outcome:
+            case Completed():
+                assert not any(what == "undone" for what, _ in world.ends), entries
+                assert len(world.effects) == len(world.ends), entries
+            case Compensated():
+                assert world.effects == {}, entries
+            case other:
+                raise AssertionError(other)
+        assert answered_once(recorded(run)), entries
+        assert on_time(recorded(run)), entries
+        again = rebuilt(run, recorded(run))
+        assert again.state == run.state, entries
+        assert recorded(again) == recorded(run), "what is over was gone on with"
+
+
+# --- Everything that can be under way ------------------------------------------------------------
+
+
+def kid(*statements: p.Statement) -> p.Saga:
+    return saga(*statements, name="Kid", params=[param("what")])
+
+
+def child(**options: Any) -> p.ChildStep:
+    settings_: dict[str, Any] = {
+        "path": "kid",
+        "name": "kid",
+        "saga": "Kid",
+        "args": (const("k"),),
+        "type": const("").type,
+        "escalate": None,
+        "best_effort": False,
+        "pivot": False,
+        "doc": "",
+        "span": HERE,
+    }
+    return p.ChildStep(**{**settings_, **options})
+
+
+LATE = wait("late", "Never", within=200)
+"""Nothing comes: it gives null."""
+COURSES: dict[str, tuple[p.Program, dict[str, Any], list[Send], int | None]] = {
+    "a step is repeated": (program(saga(do("a", policy=FOREVER), do("b"))), {}, [], None),
+    "undone after a refusal": (
+        program(saga(do("a"), parallel(do("b"), do("c")), do("z"))),
+        {"S.do(z)": [rejects]},
+        [],
+        None,
+    ),
+    "two end at one moment": (
+        program(saga(parallel(do("b"), do("c"), do("d")), do("z"))),
+        {"S.do(b)": [rejects]},
+        [],
+        None,
+    ),
+    "a child is undone": (
+        program(saga(do("a"), child(), do("z")), kid(do("k1"), do("k2"))),
+        {"S.do(z)": [rejects]},
+        [],
+        None,
+    ),
+    "a child is cancelled": (
+        program(saga(parallel(child(), do("y"))), kid(do("k1"), sleep(40), do("k2"))),
+        {"S.do(y)": [rejects]},
+        [],
+        None,
+    ),
+    "a child of a child": (
+        program(
+            saga(do("a"), child(), do("z")),
+            kid(do("k1"), child(path="kid2", name="kid2", saga="Inner")),
+            saga(do("i1"), sleep(5), do("i2"), name="Inner", params=[param("what")]),
+        ),
+        {"S.do(z)": [rejects]},
+        [],
+        None,
+    ),
+    "a child is escalated": (
+        program(saga(do("a"), child()), kid(do("k1"), do("k2"))),
+        {"S.do(k2)": [rejects], "S.undo(k1)": [rejects]},
+        [],
+        None,
+    ),
+    "timers and events": (
+        program(saga(do("a"), sleep(50), wait("go"), LATE, do("b")), events=["Go", "Never"]),
+        {},
+        [send(1, 20), send(2, 5)],
+        None,
+    ),
+    "cancelled": (program(saga(do("a"), wait("go"), do("b"))), {}, [], 100),
+    "past its deadline": (program(saga(do("a"), wait("go"), deadline=100)), {}, [], None),
+    "left to people": (
+        program(saga(parallel(do("a"), do("b", escalate=TEAM)), do("c"))),
+        {"S.do(b)": [rejects]},
+        [],
+        None,
+    ),
+    "the answer is needed for undoing": (
+        program(
+            saga(do("a", undo=undoing(call("S.undo", RESULT))), do("z")),
+        ),
+        {"S.do(z)": [rejects], "S.do(a)": [lost_after, ok]},
+        [],
+        None,
+    ),
+    "a pivot": (
+        program(saga(do("a"), do("p", pivot=True), do("b", after_pivot=True))),
+        {},
+        [],
+        25,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COURSES)
+def test_wherever_its_process_dies_it_comes_to_the_same(name: str) -> None:
+    made, script, sends, cancel_after = COURSES[name]
+
+    def world() -> World:
+        return World({label: list(faults) for label, faults in script.items()})
+
+    *dead, (_, alive, services) = deaths(made, world, sends=sends, cancel_after=cancel_after)
+    assert len(dead) > 5
+    for entries, run, its in dead:
+        # A death while a call is in flight is one more attempt, so errors may differ.
+        assert type(run.outcome) is type(alive.outcome), entries
+        assert its.effects == services.effects, entries
+        assert answered_once(recorded(run)), entries
+        assert on_time(recorded(run)), entries
+        assert rebuilt(run, recorded(run)).state == run.state, entries
+        assert turns(run) == turns(alive), entries
+
+
+def turns(run: Run) -> Counter[tuple[str, str]]:
+    """What must happen just as often, however often a process dies."""
+    kinds = (
+        journal.SagaStarted,
+        journal.AbortBegan,
+        journal.CancelAsked,
+        journal.EventAccepted,
+        journal.EscalationRaised,
+        journal.ChildStarted,
+        journal.ChildFinished,
+        journal.SagaFinished,
+    )
+    return Counter((type(e).__name__, e.saga_id) for e in recorded(run) if isinstance(e, kinds))
+
+
+# --- A journal that does not fit -----------------------------------------------------------------
+
+
+def after(made: p.Program) -> tuple[Run, list[journal.Entry]]:
+    """A run that was cut off in the middle of its second step, and its journal."""
+    run = next(run for entries, run, _ in deaths(made, World) if entries == 7)
+    return run, recorded(run)[:7]
+
+
+TWO_STEPS = program(saga(do("a"), do("b"), sleep(100), do("c")))
+
+
+def resumed(made: p.Program, found: Sequence[journal.Entry]) -> World:
+    world = World()
+
+    async def main(clock: SimulatedClock) -> None:
+        world.clock = clock
+        engine = MemoryEngine(clock, world, lambda: 0.5, found=found)
+        run = begin(made, "Main", {}, engine=engine, saga_id="id-1", values=Values(made))
+        try:
+            await run.result()
+        finally:
+            assert tuple(engine.journal) == tuple(found), "something was done"
+
+    simulated(main)
+    return world
+
+
+@pytest.mark.parametrize(
+    ("other", "place"),
+    [
+        (program(saga(do("a"), sleep(5), do("b"))), "b"),
+        (program(saga(do("x"), do("b"))), "a"),
+        (program(saga(do("a"), parallel(do("x"), do("y")))), "b"),
+    ],
+)
+def test_another_definition_is_refused_and_nothing_is_called(other: p.Program, place: str) -> None:
+    _, found = after(TWO_STEPS)
+    with pytest.raises(ReplayError, match=rf"id-1 does not fit.*\b{place}\b.*Nothing was done"):
+        resumed(other, found)
+
+
+def test_a_damaged_journal_is_refused() -> None:
+    run, _ = after(TWO_STEPS)
+    whole = recorded(run)
+    timer = next(e for e in whole if isinstance(e, journal.TimerStarted))
+    found = [e for e in whole if e is not timer][: whole.index(timer) + 4]
+    with pytest.raises(ReplayError, match="does not fit"):
+        resumed(TWO_STEPS, found)
+
+
+def test_a_call_that_never_left_is_no_doubt() -> None:
+    """The process died between the decision and the intent: the call is made as if anew."""
+    run = next(run for entries, run, _ in deaths(TWO_STEPS, World) if entries == 1)
+    first = next(e for e in recorded(run) if isinstance(e, journal.AttemptStarted))
+    assert isinstance(recorded(run)[1], journal.Restarted)
+    assert isinstance(recorded(run)[2], journal.Intent)
+    assert first.attempt == 1
+
+
+def test_what_is_sent_once_more_is_what_the_intent_says() -> None:
+    """The input belongs to the key, whatever the environment says today."""
+    _, found = after(TWO_STEPS)
+    intent = next(e for e in reversed(found) if isinstance(e, journal.Intent))
+    found[found.index(intent)] = replace(intent, args=("as it was",))
+    assert "S.do(as it was)" in resumed_log(found)
+
+
+def resumed_log(found: Sequence[journal.Entry]) -> list[str]:
+    world = World()
+
+    async def main(clock: SimulatedClock) -> None:
+        world.clock = clock
+        engine = MemoryEngine(clock, world, lambda: 0.5, found=found)
+        run = begin(TWO_STEPS, "Main", {}, engine=engine, saga_id="id-1")
+        await run.result()
+
+    simulated(main)
+    return world.log
+
+
+# --- Operated by people --------------------------------------------------------------------------
+
+
+def test_what_people_settled_is_replayed() -> None:
+    made = program(saga(do("a"), do("b", escalate=TEAM), do("c")))
+    lives: list[Run] = []
+
+    async def main(clock: SimulatedClock) -> None:
+        world = World({"S.do(b)": [rejects]})
+        world.clock = clock
+        found: Sequence[journal.Entry] = ()
+        for number in range(3):
+            engine = MemoryEngine(clock, world, lambda: 0.5, found=found)
+            run = begin(made, "Main", {}, engine=engine, saga_id="id-1")
+            result = await run.result()
+            if number < 2:
+                assert isinstance(result.outcome, Escalated)
+                again = [How.RETRY, How.DONE][number]
+                run.settle(result.owed[0], again, "by hand", by="ann", why="asked")
+            found = tuple(engine.journal)  # the process ends before it goes on
+            lives.append(run)
+            assert result.outcome == run.outcome
+
+    simulated(main)
+    assert isinstance(lives[-1].outcome, Completed)
