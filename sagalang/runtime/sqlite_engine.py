@@ -1,7 +1,7 @@
 """The engine whose runs survive their process: their journals stand in one SQLite file.
 
     with open_store(path, command="saga run", now=now) as store:
-        engine = SqliteEngine(store, Stored(hash, text, codec), clock, transport, draw)
+        engine = SqliteEngine(store, Stored(hash, text, codec, inputs), clock, transport, draw)
         result = await run(PLACE_ORDER(order), engine=engine)
 
 A run is what its journal says, so entries are appended without waiting, and their order is kept.
@@ -19,7 +19,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sagalang.machine.events import CancelRequested, EventReceived
-from sagalang.machine.frozen import freeze
 from sagalang.model.program import Ms
 from sagalang.runtime import journal
 from sagalang.runtime.call_log import CallLog
@@ -35,6 +34,7 @@ from sagalang.runtime.engine import (
 )
 from sagalang.runtime.journal_events import Outside, entry_of
 from sagalang.runtime.protection import Protections
+from sagalang.runtime.run_input import RunInput
 from sagalang.runtime.sqlite import Change, NewRun, Run, State, Store
 from sagalang.runtime.transport import Transport
 
@@ -52,12 +52,13 @@ class Codec(Protocol):
 
 
 class Stored(Struct, frozen=True):
-    """The definition that runs of an engine go by, as it is stored with them. `codec` knows its
-    types."""
+    """The definition that runs of an engine go by, as it is stored with them. `codec` and `inputs`
+    know its types."""
 
     hash: str
     text: str
     codec: Codec
+    inputs: RunInput
 
 
 class SqliteEngine:
@@ -125,7 +126,7 @@ class SqliteEngine:
     def _check(self, found: Run, args: Mapping[str, Any]) -> None:
         started = (e for _, e in self._entries(found) if isinstance(e, journal.SagaStarted))
         first = next(started, None)  # none where the process died as early as that
-        if first is not None and freeze(dict(first.args)) != freeze(dict(args)):
+        if first and not self.stored.inputs.same(found.saga, first.args, args):
             raise OtherInputError(f"{found.id} is on record, with other input")
 
     def _codec(self, run: Run) -> Codec:

@@ -8,6 +8,7 @@ nothing but the journal.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -24,13 +25,19 @@ from sagalang.model import program as p
 from sagalang.model.types import RecordRef
 from sagalang.runtime import journal
 from sagalang.runtime import saga as compiled
-from sagalang.runtime.clock import SimulatedClock, simulated
+from sagalang.runtime.clock import SimulatedClock, SystemClock, simulated
 from sagalang.runtime.codec import decode
 from sagalang.runtime.engine import MemoryEngine
+from sagalang.runtime.entry_codec import EntryCodec
+from sagalang.runtime.entry_types import ModuleTypes, ProgramTypes
 from sagalang.runtime.fake_transport import FakeTransport
 from sagalang.runtime.fakes import FakeWorld
+from sagalang.runtime.faults import PlannedFault
 from sagalang.runtime.replay import Family
+from sagalang.runtime.run_input import RunInput
 from sagalang.runtime.saga_main import decode_arguments
+from sagalang.runtime.sqlite import open_store
+from sagalang.runtime.sqlite_engine import SqliteEngine, Stored
 from sagalang.runtime.values import Values, decode_input
 
 from .test_corpus_runs import SAGAS, copy, invented_input, made, random_faults, random_signals
@@ -54,13 +61,14 @@ class Compiled:
         self.running.signal(value, *id_)
 
 
-Begin = Callable[[MemoryEngine], Any]
+Begin = Callable[[Any], Any]
 
 
-def ways(path: Path, saga: p.Saga, seed: int) -> dict[str, tuple[Begin, Callable[[str, str], Any]]]:
+def ways(
+    path: Path, saga: p.Saga, seed: int, values: Values
+) -> dict[str, tuple[Begin, Callable[[str, str], Any]]]:
     """How it is begun, interpreted and compiled, and how the values of its events are read."""
     program, module = made(path)
-    values = Values(program)
     given = invented_input(program, saga, seed)
     definition = next(
         found
@@ -99,7 +107,7 @@ def test_wherever_its_process_dies_no_money_is_lost(path: Path) -> None:
             planned = random_faults(program, random)
             signals = random_signals(program, random, seed)
             cancel_after = random.choice([None, None, 10, 130, 3_000])
-            for how, (begin, read) in ways(path, saga, seed).items():
+            for how, (begin, read) in ways(path, saga, seed, Values(program)).items():
 
                 def life(
                     entries: int | None,
@@ -184,3 +192,69 @@ def judge(result: Any, world: FakeWorld, exempt: set[str], told: str) -> None:
             assert not result.owed, told
         case Escalated():
             assert result.owed, told
+
+
+# --- On a file -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["interpreted", "compiled"])
+def test_on_a_file_it_goes_on_with_what_it_reads_there(how: str, tmp_path: Path) -> None:
+    """The order saga, left after some entry and begun anew over the same file; its payment is
+    declined, so all that was recorded is needed to undo it."""
+    path = next(path for path in SAGAS if path.stem == "order")
+    program, module = made(path)
+    (saga,) = (saga for saga in program.sagas.values() if saga.id is not None)
+    values = Values(program)
+    begin, _ = ways(path, saga, 1, values)[how]
+    definitions = [f for f in vars(module).values() if isinstance(f, compiled.SagaDefinition)]
+    types = (
+        ProgramTypes(program, values) if how == "interpreted" else ModuleTypes.around(*definitions)
+    )
+    codec = EntryCodec(types, lambda secret: secret.hex(), bytes.fromhex)
+    declined = next(
+        PlannedFault("rejects", operation.label, error=operation.rejects[0].error, remaining=99)
+        for service in program.services.values()
+        for operation in service.operations.values()
+        if operation.label == "Payment.charge"
+    )
+
+    async def lives(entries: int) -> tuple[Any, FakeWorld, bool]:
+        world = FakeWorld(program, 1, values=Values(program), faults=[copy(declined)])
+        left = False
+        for _ in range(2):
+            with open_store(tmp_path / f"{entries}.db", command="test", now=0) as store:
+                enough, count = asyncio.Event(), 0
+
+                def seen(_: journal.Entry, enough: asyncio.Event = enough) -> None:
+                    nonlocal count
+                    count += 1
+                    if count == entries:
+                        enough.set()
+
+                clock = SystemClock()
+                engine = SqliteEngine(
+                    store,
+                    Stored("hash", "text", codec, RunInput(types)),
+                    clock,
+                    FakeTransport(world, clock, 1),
+                    lambda: 0.5,
+                    None if left else seen,
+                )
+                running = asyncio.ensure_future(begin(engine).result())
+                dying = asyncio.ensure_future(enough.wait())
+                await asyncio.wait({running, dying}, return_when=asyncio.FIRST_COMPLETED)
+                if left or not enough.is_set():
+                    dying.cancel()
+                    return await running, world, left
+                left = True
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+        raise AssertionError
+
+    entries, left = 0, True
+    while left:
+        entries += 4
+        result, world, left = asyncio.run(lives(entries))
+        assert isinstance(result.outcome, Compensated), entries
+        judge(result, world, not_undone(program), f"{how}, left after entry {entries}")
+    assert entries > 15

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from interpret.build import do, parallel, program, saga, sleep
 from interpret.test_replay import child, kid
+from msgspec.structs import replace
 
 from sagalang.interpret.run import begin
 from sagalang.machine.events import Compensated, Completed
@@ -32,6 +33,7 @@ from sagalang.runtime.engine import OtherInputError
 from sagalang.runtime.entry_codec import EntryCodec
 from sagalang.runtime.entry_types import ProgramTypes
 from sagalang.runtime.replay import ReplayError
+from sagalang.runtime.run_input import RunInput
 from sagalang.runtime.sqlite import State, Store, open_store, reading
 from sagalang.runtime.sqlite_engine import OtherDefinitionError, SqliteEngine, Stored
 from sagalang.runtime.values import Values
@@ -80,8 +82,9 @@ def intents(path: Path) -> set[str]:
 
 
 def engine(store: Store, made: p.Program, values: Values, transport: Any, seen: Any) -> Any:
-    codec = EntryCodec(ProgramTypes(made, values), lambda s: s.decode(), lambda s: s.encode())
-    stored = Stored("hash", "text", codec)
+    types = ProgramTypes(made, values)
+    codec = EntryCodec(types, lambda s: s.decode(), lambda s: s.encode())
+    stored = Stored("hash", "text", codec, RunInput(types))
     return SqliteEngine(store, stored, SystemClock(), transport, lambda: 0.5, seen)
 
 
@@ -236,10 +239,11 @@ def test_another_definition_is_refused(tmp_path: Path) -> None:
         with open_store(tmp_path / "journal.db", command="test", now=0) as store:
             values = Values(SAGAS["is undone"])
             made = engine(store, SAGAS["is undone"], values, None, None)
-            made.stored = Stored("another", "text", made.stored.codec)
+            mine = made.stored
+            made.stored = replace(mine, hash="another")
             with pytest.raises(OtherDefinitionError):
                 made.open("o-1", "Main", {})
-            made.stored = Stored("hash", "text", made.stored.codec)
+            made.stored = mine
             with pytest.raises(OtherInputError):
                 made.open("o-1", "Main", {"what": "else"})
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sqlite3
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,12 +45,31 @@ def fakes(folder: Path, fault: str | None) -> Iterator[tuple[dict[str, str], lis
         calls += [line.strip() for line in err.splitlines()]
 
 
-def run(folder: Path, program: list[str | Path], fault: str | None) -> tuple[str, list[str], str]:
+Start = Callable[[Path, Mapping[str, str]], str]
+"""Starts a program in a folder with this environment, and gives what it printed."""
+
+
+def as_command(*words: str | Path) -> Start:
+    return lambda folder, env: warm.run(*words, env=env, cwd=folder).stdout
+
+
+def as_module(path: Path, module: str, given: Path) -> Start:
+    def start(folder: Path, env: Mapping[str, str]) -> str:
+        words = [sys.executable, "-m", module, given]
+        found = {**os.environ, **env, "PYTHONPATH": str(path)}
+        return subprocess.run(
+            words, env=found, cwd=folder, stdout=subprocess.PIPE, text=True, check=False
+        ).stdout
+
+    return start
+
+
+def run(folder: Path, start: Start, fault: str | None) -> tuple[str, list[str], str]:
     """Outcome, calls with their keys (parallel parts in any order), status of the order."""
     folder.mkdir()
     with fakes(folder, fault) as (env, calls):
-        done = warm.run(*program, env=env, cwd=folder)
-    made = json.loads(done.stdout)
+        printed = start(folder, env)
+    made = json.loads(printed)
     outcome = made["outcome"]
     kind = outcome["kind"] if isinstance(outcome, dict) else outcome
     with sqlite3.connect(folder / "shop.db") as db:
@@ -83,13 +105,16 @@ def test_compiled_and_interpreted_shop_make_the_same_calls_with_the_same_keys(
 ) -> None:
     given = tmp_path / "order.json"
     given.write_text(json.dumps(INPUT))
-    assert warm.run("saga", "compile", SHOP, "-o", tmp_path / "out").returncode == 0
+    made = warm.run("saga", "compile", SHOP, "-o", tmp_path / "out" / "app")
+    assert made.returncode == 0
     interpreted = run(
-        tmp_path / "one", ["saga", "run", SHOP, "--input", given, "--format", "json"], fault
+        tmp_path / "one",
+        as_command("saga", "run", SHOP, "--input", given, "--format", "json"),
+        fault,
     )
-    # The module of the shop's own code lies beside the .saga file; compiled code is put there too.
+    # Python services are looked for beside the .saga file, and beside the package made of it.
     (tmp_path / "out" / "shop").symlink_to(SHOP.parent / "shop")
-    compiled = run(tmp_path / "two", [tmp_path / "out" / "shop.py", given], fault)
+    compiled = run(tmp_path / "two", as_module(tmp_path / "out", "app.shop", given), fault)
     assert interpreted[0] == outcome
     assert interpreted[2] == status
     assert interpreted[1]

@@ -129,17 +129,18 @@ def on_time(entries: Sequence[journal.Entry]) -> bool:
 
 
 def answered_once(entries: Sequence[journal.Entry]) -> bool:
-    """Whether nothing was sent once more after its outcome was on record."""
+    """Whether nothing was done about a call any more after its outcome was on record."""
     ended: set[Any] = set()
     for entry in entries:
         match entry:
             case journal.Intent():
                 ended.discard((entry.saga_id, entry.place, entry.purpose))
-            case journal.OutcomeRecorded():
-                ended.add((entry.saga_id, entry.place, entry.purpose))
-            case journal.AttemptStarted() | journal.ProbeStarted():
-                if (entry.saga_id, entry.place, entry.purpose) in ended:
+            case journal.CallEntry() | journal.Interrupted():
+                call = entry.saga_id, entry.place, entry.purpose
+                if call in ended:
                     return False
+                if isinstance(entry, journal.OutcomeRecorded):
+                    ended.add(call)
     return True
 
 

@@ -171,7 +171,9 @@ def test_a_compiled_module_logs_too(tmp_path: Path) -> None:
         check=False,
     )
     assert json.loads(done.stdout)["outcome"] == "compensated"
-    lines = [line.partition("sagalang.")[2] for line in done.stderr.splitlines()]
+    *logged, told = done.stderr.splitlines()
+    assert told.startswith("order.saga:58: compensated with NotSent: ")
+    lines = [line.partition("sagalang.")[2] for line in logged]
     assert lines[0] == "saga  o-1: saga PlaceOrder begins"
     assert lines[-1] == "saga  o-1: compensated with NotSent"
     assert any(line.startswith("call  o-1: Orders.create: again in ") for line in lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -31,15 +32,21 @@ HERE = Span("", 0, 0)
 RECORD = t.RecordRef("Order")
 
 
+@dataclass(frozen=True)
+class Made:
+    type: t.Type
+    fields: FrozenMap
+
+
 def _make(type_: t.Type, fields: Any) -> Any:
-    return (type_, FrozenMap(fields))
+    return Made(type_, FrozenMap(fields))
 
 
 BUILD = Build(
     make=_make,
-    get=lambda value, name: value[1][name],
+    get=lambda value, name: value.fields[name],
     convert=lambda value, type_: Decimal(value) if type_ == t.DECIMAL else value,
-    update=lambda value, fields: (value[0], value[1].plus(fields)),
+    update=lambda value, fields: Made(value.type, value.fields.plus(fields)),
 )
 
 
