@@ -9,13 +9,14 @@ died, and from there the run goes on by itself.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from sagalang.machine import events as m
 from sagalang.machine.outcomes import Failure
 from sagalang.runtime import journal as j
 from sagalang.runtime.engine import EngineError
+from sagalang.runtime.entry_kinds import ENTRIES
 from sagalang.runtime.journal_events import child_ended, event_of
 
 _DONE: Final = (
@@ -37,6 +38,9 @@ _TELLING: Final = frozenset(
 """The fields by which such an entry is known again. Times and payloads are as the journal says."""
 
 
+_NAMES: Final = {kind: name for name, kind in ENTRIES.items()}
+
+
 class ReplayError(EngineError):
     """The journal of a run is not one that its definition leads to. Nothing was done."""
 
@@ -48,6 +52,8 @@ class Family:
         self._entries: dict[str, list[tuple[int, j.Entry]]] = {}
         self._outcomes: dict[int, m.SagaOutcome] = {}
         """By the number of a `ChildFinished`: what that child came to."""
+        self._reported: dict[str, tuple[int, str]] = {}
+        """By the id of a child saga: where its parent heard last of its end, and of which."""
         ends: dict[str, m.SagaOutcome] = {}
         for number, entry in enumerate(entries):
             self._of(entry.saga_id).append((number, entry))
@@ -60,6 +66,7 @@ class Family:
                     if entry.child_id not in ends:
                         raise _misfit(entry.saga_id, _told(entry), "the child saga has no end")
                     self._outcomes[number] = ends[entry.child_id]
+                    self._reported[entry.child_id] = number, entry.kind
 
     def started(self, saga_id: str) -> j.SagaStarted | None:
         """The first entry of a run; None: it never began."""
@@ -76,12 +83,8 @@ class Family:
 
     def woken(self, saga_id: str) -> bool:
         """Whether a child saga that ended escalated was settled or cancelled since."""
-        last: tuple[int, j.ChildFinished] | None = None
-        for entries in self._entries.values():
-            for number, entry in entries:
-                if isinstance(entry, j.ChildFinished) and entry.child_id == saga_id:
-                    last = number, entry
-        return last is not None and last[1].kind == "escalated" and self._called(saga_id) > last[0]
+        number, kind = self._reported.get(saga_id, (0, ""))
+        return kind == "escalated" and self._called(saga_id) > number
 
     def _called(self, saga_id: str) -> int:
         """The last entry that may have made a run, or one below it, go on after its end."""
@@ -150,8 +153,8 @@ class Replay:
         if type(entry) is not kind or not all(
             _same(getattr(entry, name), value) for name, value in fields.items() if name in _TELLING
         ):
-            said = _told(kind(at=entry.at, saga_id=self._saga_id, **fields))
-            raise _misfit(self._saga_id, _told(entry), f"{said} follows from what came before")
+            due = _worded(kind, fields)
+            raise _misfit(self._saga_id, _told(entry), f"{due} follows from what came before")
         return self._done.popleft()
 
     def interrupted(self, place: m.Place, purpose: m.Purpose) -> bool:
@@ -206,12 +209,17 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _told(entry: j.Entry) -> str:
+    return _worded(type(entry), {name: getattr(entry, name) for name in entry.__struct_fields__})
+
+
+def _worded(kind: type[j.Entry], fields: Mapping[str, Any]) -> str:
     """An entry for people, without payloads."""
-    place = getattr(entry, "place", None) or getattr(getattr(entry, "item", None), "place", None)
-    at = f" at {place}" if place else ""
-    what = [getattr(entry, name, None) for name in ("label", "timer", "kind", "error")]
-    words = ", ".join(str(getattr(word, "value", word)) for word in what if word is not None)
-    return f"{type(entry).__name__}{at}" + (f" ({words})" if words else "")
+    item = fields.get("item")
+    place = item.place if isinstance(item, m.OpenItem) else fields.get("place")
+    told = [fields.get(name) for name in ("label", "saga", "timer", "kind", "error")]
+    words = ", ".join(str(getattr(word, "value", word)) for word in told if word is not None)
+    at = f" at {place}" if place is not None and place != m.SAGA else ""
+    return f"`{_NAMES[kind]}`{at}" + (f" ({words})" if words else "")
 
 
 def _misfit(saga_id: str, found: str, instead: str) -> ReplayError:

@@ -93,7 +93,7 @@ class SqliteEngine:
         if session is None:
             found = self.store.reader.run(saga_id)
             if found is not None:
-                self._check(found, args)
+                self._check(found, saga, args)
             session = SqliteSession(self, saga_id, saga, args, found)
             self._sessions[saga_id] = session
         if session.saga != saga or dict(session.args) != dict(args):
@@ -123,10 +123,13 @@ class SqliteEngine:
         body = self._codec(found).encode(found.saga, entry_of(event, saga_id))
         self.store.append(found.number, body)
 
-    def _check(self, found: Run, args: Mapping[str, Any]) -> None:
+    def _check(self, found: Run, saga: str, args: Mapping[str, Any]) -> None:
         started = (e for _, e in self._entries(found) if isinstance(e, journal.SagaStarted))
         first = next(started, None)  # none where the process died as early as that
-        if first and not self.stored.inputs.same(found.saga, first.args, args):
+        known = found.saga == saga and (
+            first is None or self.stored.inputs.same(saga, first.args, args)
+        )
+        if not known:
             raise OtherInputError(f"{found.id} is on record, with other input")
 
     def _codec(self, run: Run) -> Codec:

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from interpret.build import do, parallel, program, saga, sleep
-from interpret.test_replay import child, kid
+from interpret.build import do, parallel, param, program, saga, sleep
+from interpret.deaths import child, kid
 from msgspec.structs import replace
 
 from sagalang.interpret.run import begin
@@ -232,22 +232,37 @@ def test_lists_say_how_a_run_ended(tmp_path: Path) -> None:
     assert (inner.saga, inner.state) == ("Kid", State.COMPENSATED)
 
 
-def test_another_definition_is_refused(tmp_path: Path) -> None:
-    asyncio.run(life(SAGAS["completes"], tmp_path, lambda _: None))
+def opening(made: p.Program, folder: Path, hashed: str, saga_: str, args: dict[str, str]) -> None:
+    """Open a run of this definition, in a process of its own."""
 
-    async def other() -> None:
+    async def main() -> None:
+        with open_store(folder / "journal.db", command="test", now=0) as store:
+            found = engine(store, made, Values(made), None, None)
+            found.stored = replace(found.stored, hash=hashed)
+            found.open("o-1", saga_, args)
+
+    asyncio.run(main())
+
+
+def test_another_definition_or_input_is_refused(tmp_path: Path) -> None:
+    made = program(
+        *(saga(do("a"), name=name, params=[param("what")]) for name in ("Main", "Other"))
+    )
+
+    async def started() -> None:
         with open_store(tmp_path / "journal.db", command="test", now=0) as store:
-            values = Values(SAGAS["is undone"])
-            made = engine(store, SAGAS["is undone"], values, None, None)
-            mine = made.stored
-            made.stored = replace(mine, hash="another")
-            with pytest.raises(OtherDefinitionError):
-                made.open("o-1", "Main", {})
-            made.stored = mine
-            with pytest.raises(OtherInputError):
-                made.open("o-1", "Main", {"what": "else"})
+            services = Services(tmp_path / "ledger", tmp_path / "journal.db", lambda _: None)
+            found = engine(store, made, Values(made), services, None)
+            await begin(made, "Main", {"what": "x"}, engine=found, saga_id="o-1").result()
 
-    asyncio.run(other())
+    asyncio.run(started())
+    opening(made, tmp_path, "hash", "Main", {"what": "x"})
+    with pytest.raises(OtherInputError):
+        opening(made, tmp_path, "hash", "Main", {"what": "y"})
+    with pytest.raises(OtherInputError):
+        opening(made, tmp_path, "hash", "Other", {"what": "x"})
+    with pytest.raises(OtherDefinitionError):
+        opening(made, tmp_path, "another", "Main", {"what": "x"})
 
 
 def test_a_journal_that_does_not_fit_is_refused(tmp_path: Path) -> None:

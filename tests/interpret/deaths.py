@@ -11,13 +11,19 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from sagalang.interpret.run import Send
+from sagalang.interpret.run import Run, Send, begin
 from sagalang.machine.outcomes import Outcome
+from sagalang.model import program as p
 from sagalang.runtime import journal
-from sagalang.runtime.clock import SimulatedClock
+from sagalang.runtime.clock import SimulatedClock, simulated
 from sagalang.runtime.contract import Request
 from sagalang.runtime.engine import MemoryEngine
+from sagalang.runtime.replay import Family
 from sagalang.runtime.transport import Transport
+from sagalang.runtime.values import Values
+
+from .build import HERE, const, param, saga
+from .build import World as Services
 
 Begin = Callable[[MemoryEngine], Any]
 
@@ -29,12 +35,12 @@ class _Mortal(MemoryEngine):
         inner: Transport,
         draw: Callable[[], float],
         entries: int | None,
-        world: World,
+        outside: Outside,
     ) -> None:
         super().__init__(clock, self, draw)
         self._inner = inner
         self._entries = entries
-        self._world = world
+        self._outside = outside
         self.died = asyncio.Event()
 
     def record(self, entry: journal.Entry) -> None:
@@ -42,7 +48,7 @@ class _Mortal(MemoryEngine):
             super().record(entry)
             if len(self.journal) == self._entries:
                 self.died.set()
-                self._world.dies()
+                self._outside.dies()
 
     async def call(self, request: Request) -> Outcome:
         if self.died.is_set():
@@ -53,7 +59,7 @@ class _Mortal(MemoryEngine):
         pass
 
 
-class World:
+class Outside:
     """What goes on whether or not a process lives: what is sent to a saga, and when."""
 
     def __init__(self, clock: SimulatedClock, sends: Sequence[Send], cancel_after: int | None):
@@ -93,10 +99,10 @@ async def lived(
 ) -> tuple[Any, bool]:
     """The run after its end, and whether its first process died, which it does once its journal
     has so many `entries`."""
-    world = World(clock, sends, cancel_after)
-    mortal = _Mortal(clock, transport, draw, entries, world)
+    outside = Outside(clock, sends, cancel_after)
+    mortal = _Mortal(clock, transport, draw, entries, outside)
     first = begin(mortal)
-    world.lives(first)
+    outside.lives(first)
     living = asyncio.ensure_future(first.result())
     died = asyncio.ensure_future(mortal.died.wait())
 
@@ -109,10 +115,90 @@ async def lived(
         with suppress(asyncio.CancelledError):
             await living
         second = begin(MemoryEngine(clock, transport, draw, found=tuple(mortal.journal)))
-        world.lives(second)
+        outside.lives(second)
         await second.result()
         return second, True
     finally:
-        for task in (living, died, *world.tasks):
+        for task in (living, died, *outside.tasks):
             task.cancel()
-        await asyncio.gather(living, died, *world.tasks, return_exceptions=True)
+        await asyncio.gather(living, died, *outside.tasks, return_exceptions=True)
+
+
+def deaths(
+    made: p.Program,
+    world: Callable[[], Services],
+    *,
+    sends: Sequence[Send] = (),
+    cancel_after: int | None = None,
+) -> list[tuple[int, Run, Services]]:
+    """The run for each entry after which its process died; the last one lived on."""
+    values = Values(made)
+    found: list[tuple[int, Run, Services]] = []
+    died, entries = True, 0
+    while died:
+        entries += 1
+        services = world()
+
+        async def main(
+            clock: SimulatedClock, services: Services = services, entries: int = entries
+        ) -> tuple[Run, bool]:
+            services.clock = clock
+
+            def open_(engine: MemoryEngine) -> Run:
+                return begin(made, "Main", {}, engine=engine, saga_id="id-1", values=values)
+
+            return await lived(
+                clock, services, open_, entries=entries, sends=sends, cancel_after=cancel_after
+            )
+
+        run, died = simulated(main)
+        found.append((entries, run, services))
+    return found
+
+
+def rebuilt(run: Run, found: Sequence[journal.Entry]) -> Run:
+    """The run as another process makes it of what is on record."""
+
+    async def main(clock: SimulatedClock) -> Run:
+        engine = MemoryEngine(clock, Services(), lambda: 0.5, found=found)
+        again = begin(
+            run.program,
+            run.definition.saga.name,
+            run.args,
+            engine=engine,
+            saga_id=run.saga_id,
+            values=run.values,
+        )
+        again.rebuild(Family(engine.journal))
+        await again.stop()
+        return again
+
+    return simulated(main)
+
+
+def recorded(run: Run) -> list[journal.Entry]:
+    assert isinstance(run.engine, MemoryEngine)
+    return run.engine.journal
+
+
+# --- Child sagas ---------------------------------------------------------------------------------
+
+
+def kid(*statements: p.Statement) -> p.Saga:
+    return saga(*statements, name="Kid", params=[param("what")])
+
+
+def child(**options: Any) -> p.ChildStep:
+    settings_: dict[str, Any] = {
+        "path": "kid",
+        "name": "kid",
+        "saga": "Kid",
+        "args": (const("k"),),
+        "type": const("").type,
+        "escalate": None,
+        "best_effort": False,
+        "pivot": False,
+        "doc": "",
+        "span": HERE,
+    }
+    return p.ChildStep(**{**settings_, **options})

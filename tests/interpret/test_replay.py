@@ -7,33 +7,26 @@ else.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
-from sagalang.interpret.run import Run, Send, begin
-from sagalang.machine.events import Compensated, Completed, Escalated, How
+from sagalang.interpret.run import Run, Send
+from sagalang.machine.events import Compensated, Completed
 from sagalang.model import program as p
 from sagalang.runtime import journal
-from sagalang.runtime.clock import SimulatedClock, simulated
 from sagalang.runtime.contract import Request
-from sagalang.runtime.engine import MemoryEngine
-from sagalang.runtime.replay import Family, ReplayError
-from sagalang.runtime.values import Values
 
 from .build import (
     FOREVER,
-    HERE,
     RESULT,
     TEAM,
     World,
     call,
-    const,
     do,
     lost_after,
     ok,
@@ -47,68 +40,11 @@ from .build import (
     undoing,
     wait,
 )
-from .deaths import lived
+from .deaths import child, deaths, kid, rebuilt, recorded
 from .test_properties import FAULTS, REJECTED, UNDO_FAULTS, Maker, Shape, sequences
 
 CALM = [fault for fault in FAULTS if not fault.__name__.startswith("crash")]
 CALM_UNDO = [fault for fault in UNDO_FAULTS if not fault.__name__.startswith("crash")]
-
-
-def deaths(
-    made: p.Program,
-    world: Callable[[], World],
-    *,
-    sends: Sequence[Send] = (),
-    cancel_after: int | None = None,
-) -> list[tuple[int, Run, World]]:
-    """The run for each entry after which its process died; the last one lived on."""
-    values = Values(made)
-    found: list[tuple[int, Run, World]] = []
-    died, entries = True, 0
-    while died:
-        entries += 1
-        services = world()
-
-        async def main(
-            clock: SimulatedClock, services: World = services, entries: int = entries
-        ) -> tuple[Run, bool]:
-            services.clock = clock
-
-            def open_(engine: MemoryEngine) -> Run:
-                return begin(made, "Main", {}, engine=engine, saga_id="id-1", values=values)
-
-            return await lived(
-                clock, services, open_, entries=entries, sends=sends, cancel_after=cancel_after
-            )
-
-        run, died = simulated(main)
-        found.append((entries, run, services))
-    return found
-
-
-def rebuilt(run: Run, found: Sequence[journal.Entry]) -> Run:
-    """The run as another process makes it of what is on record."""
-
-    async def main(clock: SimulatedClock) -> Run:
-        engine = MemoryEngine(clock, World(), lambda: 0.5, found=found)
-        again = begin(
-            run.program,
-            run.definition.saga.name,
-            run.args,
-            engine=engine,
-            saga_id=run.saga_id,
-            values=run.values,
-        )
-        again.rebuild(Family(engine.journal))
-        await again.stop()
-        return again
-
-    return simulated(main)
-
-
-def recorded(run: Run) -> list[journal.Entry]:
-    assert isinstance(run.engine, MemoryEngine)
-    return run.engine.journal
 
 
 def on_time(entries: Sequence[journal.Entry]) -> bool:
@@ -185,26 +121,6 @@ def test_wherever_its_process_dies_all_effects_stay_or_none_does(
 
 
 # --- Everything that can be under way ------------------------------------------------------------
-
-
-def kid(*statements: p.Statement) -> p.Saga:
-    return saga(*statements, name="Kid", params=[param("what")])
-
-
-def child(**options: Any) -> p.ChildStep:
-    settings_: dict[str, Any] = {
-        "path": "kid",
-        "name": "kid",
-        "saga": "Kid",
-        "args": (const("k"),),
-        "type": const("").type,
-        "escalate": None,
-        "best_effort": False,
-        "pivot": False,
-        "doc": "",
-        "span": HERE,
-    }
-    return p.ChildStep(**{**settings_, **options})
 
 
 LATE = wait("late", "Never", within=200)
@@ -314,111 +230,3 @@ def turns(run: Run) -> Counter[tuple[str, str]]:
         journal.SagaFinished,
     )
     return Counter((type(e).__name__, e.saga_id) for e in recorded(run) if isinstance(e, kinds))
-
-
-# --- A journal that does not fit -----------------------------------------------------------------
-
-
-def after(made: p.Program) -> tuple[Run, list[journal.Entry]]:
-    """A run that was cut off in the middle of its second step, and its journal."""
-    run = next(run for entries, run, _ in deaths(made, World) if entries == 7)
-    return run, recorded(run)[:7]
-
-
-TWO_STEPS = program(saga(do("a"), do("b"), sleep(100), do("c")))
-
-
-def resumed(made: p.Program, found: Sequence[journal.Entry]) -> World:
-    world = World()
-
-    async def main(clock: SimulatedClock) -> None:
-        world.clock = clock
-        engine = MemoryEngine(clock, world, lambda: 0.5, found=found)
-        run = begin(made, "Main", {}, engine=engine, saga_id="id-1", values=Values(made))
-        try:
-            await run.result()
-        finally:
-            assert tuple(engine.journal) == tuple(found), "something was done"
-
-    simulated(main)
-    return world
-
-
-@pytest.mark.parametrize(
-    ("other", "place"),
-    [
-        (program(saga(do("a"), sleep(5), do("b"))), "b"),
-        (program(saga(do("x"), do("b"))), "a"),
-        (program(saga(do("a"), parallel(do("x"), do("y")))), "b"),
-    ],
-)
-def test_another_definition_is_refused_and_nothing_is_called(other: p.Program, place: str) -> None:
-    _, found = after(TWO_STEPS)
-    with pytest.raises(ReplayError, match=rf"id-1 does not fit.*\b{place}\b.*Nothing was done"):
-        resumed(other, found)
-
-
-def test_a_damaged_journal_is_refused() -> None:
-    run, _ = after(TWO_STEPS)
-    whole = recorded(run)
-    timer = next(e for e in whole if isinstance(e, journal.TimerStarted))
-    found = [e for e in whole if e is not timer][: whole.index(timer) + 4]
-    with pytest.raises(ReplayError, match="does not fit"):
-        resumed(TWO_STEPS, found)
-
-
-def test_a_call_that_never_left_is_no_doubt() -> None:
-    """The process died between the decision and the intent: the call is made as if anew."""
-    run = next(run for entries, run, _ in deaths(TWO_STEPS, World) if entries == 1)
-    first = next(e for e in recorded(run) if isinstance(e, journal.AttemptStarted))
-    assert isinstance(recorded(run)[1], journal.Restarted)
-    assert isinstance(recorded(run)[2], journal.Intent)
-    assert first.attempt == 1
-
-
-def test_what_is_sent_once_more_is_what_the_intent_says() -> None:
-    """The input belongs to the key, whatever the environment says today."""
-    _, found = after(TWO_STEPS)
-    intent = next(e for e in reversed(found) if isinstance(e, journal.Intent))
-    found[found.index(intent)] = replace(intent, args=("as it was",))
-    assert "S.do(as it was)" in resumed_log(found)
-
-
-def resumed_log(found: Sequence[journal.Entry]) -> list[str]:
-    world = World()
-
-    async def main(clock: SimulatedClock) -> None:
-        world.clock = clock
-        engine = MemoryEngine(clock, world, lambda: 0.5, found=found)
-        run = begin(TWO_STEPS, "Main", {}, engine=engine, saga_id="id-1")
-        await run.result()
-
-    simulated(main)
-    return world.log
-
-
-# --- Operated by people --------------------------------------------------------------------------
-
-
-def test_what_people_settled_is_replayed() -> None:
-    made = program(saga(do("a"), do("b", escalate=TEAM), do("c")))
-    lives: list[Run] = []
-
-    async def main(clock: SimulatedClock) -> None:
-        world = World({"S.do(b)": [rejects]})
-        world.clock = clock
-        found: Sequence[journal.Entry] = ()
-        for number in range(3):
-            engine = MemoryEngine(clock, world, lambda: 0.5, found=found)
-            run = begin(made, "Main", {}, engine=engine, saga_id="id-1")
-            result = await run.result()
-            if number < 2:
-                assert isinstance(result.outcome, Escalated)
-                again = [How.RETRY, How.DONE][number]
-                run.settle(result.owed[0], again, "by hand", by="ann", why="asked")
-            found = tuple(engine.journal)  # the process ends before it goes on
-            lives.append(run)
-            assert result.outcome == run.outcome
-
-    simulated(main)
-    assert isinstance(lives[-1].outcome, Completed)
