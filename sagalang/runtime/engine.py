@@ -6,6 +6,7 @@ failure raises `EngineError`: it stops the run and is never an outcome of the sa
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -147,8 +148,7 @@ class Engine(Protocol):
 
 
 Observer = Callable[[journal.Entry], None]
-"""Told of each entry as it is recorded. It sends the run nothing at that moment: events come in the
-order of their entries."""
+"""Told of each entry as it is recorded. It may send events; they come after that entry's own."""
 
 
 class MemoryEngine:
@@ -171,6 +171,7 @@ class MemoryEngine:
         self.protections = protections or Protections()
         self.journal: list[journal.Entry] = list(found)
         self._found = frozenset(entry.saga_id for entry in found)
+        self.telling = False
         self._observer = observer
         self._sessions: dict[str, MemorySession] = {}
 
@@ -214,7 +215,11 @@ class MemoryEngine:
     def record(self, entry: journal.Entry) -> None:
         self.journal.append(entry)
         if self._observer is not None:
-            self._observer(entry)
+            self.telling = True
+            try:
+                self._observer(entry)
+            finally:
+                self.telling = False
 
     def _session(self, saga_id: str) -> MemorySession:
         try:
@@ -230,6 +235,8 @@ class Means(Protocol):
     transport: Transport
     draw: Draw
     protections: Protections
+    telling: bool
+    """Whether an observer is being told of an entry, whose event has not joined its queue yet."""
 
     def now(self) -> Ms: ...
 
@@ -270,6 +277,10 @@ class LocalSession:
         await self._means.clock.sleep_until(until)
 
     def put(self, event: Outside) -> None:
+        if self._means.telling:
+            # It would come before the event of the entry that the observer is told of.
+            asyncio.get_running_loop().call_soon(self.put, event)
+            return
         self.record(entry_of(event, self.saga_id))
         self.post(event)
 

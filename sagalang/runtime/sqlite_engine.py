@@ -81,7 +81,8 @@ class SqliteEngine:
         self.transport = transport
         self.draw = draw
         self.protections = protections or Protections()
-        self.observer = observer
+        self.telling = False
+        self._observer = observer
         self.parents: dict[str, int] = {}
         """The runs whose steps child sagas are that are about to begin."""
         self._sessions: WeakValueDictionary[str, SqliteSession] = WeakValueDictionary()
@@ -110,6 +111,15 @@ class SqliteEngine:
 
     def now(self) -> Ms:
         return self.clock.now()
+
+    def tell(self, entry: journal.Entry) -> None:
+        """Tell the observer of an entry that was appended."""
+        if self._observer is not None:
+            self.telling = True
+            try:
+                self._observer(entry)
+            finally:
+                self.telling = False
 
     def _put(self, saga_id: str, event: Outside) -> None:
         session = self._sessions.get(saga_id)
@@ -192,8 +202,7 @@ class SqliteSession(LocalSession):
             self._last = store.append(self._number, body, change=self._change(entry))
         if isinstance(entry, journal.ChildStarted) and not entry.undo:
             engine.parents[entry.child_id] = self._number
-        if engine.observer is not None:
-            engine.observer(entry)
+        engine.tell(entry)
 
     def _change(self, entry: journal.Entry) -> Change | None:
         """What lists say of the run from now on."""

@@ -15,11 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagalang.interpret.run import Run, Send
+from sagalang.interpret.run import Run, Send, begin
 from sagalang.machine.events import Compensated, Completed
 from sagalang.model import program as p
 from sagalang.runtime import journal
+from sagalang.runtime.clock import SimulatedClock, simulated
 from sagalang.runtime.contract import Request
+from sagalang.runtime.engine import MemoryEngine
 
 from .build import (
     FOREVER,
@@ -230,3 +232,24 @@ def turns(run: Run) -> Counter[tuple[str, str]]:
         journal.SagaFinished,
     )
     return Counter((type(e).__name__, e.saga_id) for e in recorded(run) if isinstance(e, kinds))
+
+
+def test_what_an_observer_sends_takes_its_turn() -> None:
+    """It is told of an outcome before the run is: what it sends comes after that all the same."""
+    made = program(saga(do("a"), do("b"), do("c")))
+
+    async def main(clock: SimulatedClock) -> Run:
+        def seen(entry: journal.Entry) -> None:
+            if isinstance(entry, journal.OutcomeRecorded) and entry.place.path == "b":
+                engine.request_cancel("id-1")
+
+        services = World()
+        services.clock = clock
+        engine = MemoryEngine(clock, services, lambda: 0.5, seen)
+        run = begin(made, "Main", {}, engine=engine, saga_id="id-1")
+        await run.result()
+        return run
+
+    run = simulated(main)
+    assert isinstance(run.outcome, Compensated)
+    assert rebuilt(run, recorded(run)).state == run.state
