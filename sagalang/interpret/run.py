@@ -39,6 +39,7 @@ from sagalang.runtime.engine import (
     Question,
     Session,
     StepCall,
+    named,
 )
 from sagalang.runtime.values import Values
 
@@ -293,13 +294,13 @@ def begin(
 
     `args`: a value for each parameter, made by `values`. `saga_id`: by default what the saga's
     `id` clause gives. Raises KeyError (no such saga), `BadValueError` (the id has no value),
-    ValueError (no id), `OtherInputError` (this id runs with other input).
+    ValueError (no id), `EmptyIdError`, `OtherInputError` (this id runs with other input).
     """
     values = values or Values(program)
     definition = defined(program, saga_name, values)
     if saga_id is None:
         saga_id = own_id(definition, freeze(dict(args)), engine.now())
-    run = _opened(definition, args, engine, saga_id, values)
+    run = _opened(definition, args, engine, named(saga_id), values)
     if run.session.owner is None:
         run.session.owner = run
     owner: Run = run.session.owner

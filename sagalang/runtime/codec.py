@@ -422,8 +422,6 @@ def _record_reader(cls: type, mode: Mode) -> Reader:
         )
 
     def read_record(value: Any) -> Any:
-        if isinstance(value, cls) and mode is Mode.PYTHON:
-            return value
         is_mapping = type(value) is dict or isinstance(value, Mapping)
         if not is_mapping and (mode is not Mode.PYTHON or _is_scalar(value)):
             raise _wrong("an object", value)
@@ -433,6 +431,7 @@ def _record_reader(cls: type, mode: Mode) -> Reader:
         found = {}
         for attr, name, wire, reader, optional in table():
             if not is_mapping:
+                # Also of an instance of the class itself: nothing has checked what it holds.
                 raw = getattr(value, attr, _MISSING)
             elif mode is Mode.PYTHON and name in value:
                 raw = value[name]

@@ -35,6 +35,17 @@ class OtherInputError(EngineError):
     """A run of this id exists, of another saga or with other input."""
 
 
+class EmptyIdError(EngineError):
+    """A run needs an id: keys are made from it, and runs of one id are one run."""
+
+
+def named(saga_id: str) -> str:
+    """The id of a run. Raises `EmptyIdError`."""
+    if not saga_id.strip():
+        raise EmptyIdError("an id cannot be empty: runs of one id are one run")
+    return saga_id
+
+
 class NoSuchRunError(EngineError):
     """There is no run of this id."""
 

@@ -36,6 +36,7 @@ from sagalang.runtime.codec import DecodeError, Mode, Reader, read, reader
 from sagalang.runtime.contract import Contract, Request
 from sagalang.runtime.problems import BindingError, NotSent
 from sagalang.runtime.saga_errors import NotSent as NotSentError
+from sagalang.runtime.saga_errors import SagaError
 
 _import_lock = threading.Lock()
 
@@ -88,9 +89,12 @@ class PythonTransport:
             if task is None or task.cancelling() > cancels:
                 raise
             return _failed(contract, "CancelledError")
-        except Exception as error:
-            return _rejected(contract, error)
+        except (Exception, SystemExit) as error:
+            return self._raised(contract, error)
         return _answer(contract, function.read, result)
+
+    def _raised(self, contract: Contract, error: BaseException) -> Outcome:
+        return _rejected(contract, error)
 
     async def aclose(self) -> None:
         """Nothing to close."""
@@ -99,7 +103,8 @@ class PythonTransport:
 class ObjectTransport(PythonTransport):
     """Calls the methods of one object: `operations` are the contracts by the methods' names.
 
-    Raises `BindingError` at once if a method is missing or takes other parameters.
+    Raises `BindingError` at once if a method is missing, takes other parameters, or is that of a
+    keyed command and takes no key: without it, a repeated call would be another one.
     """
 
     def __init__(self, implementation: object, operations: Mapping[str, Contract]) -> None:
@@ -108,6 +113,19 @@ class ObjectTransport(PythonTransport):
             contract.operation: _function(implementation, name, told, contract)
             for name, contract in operations.items()
         }
+        for name, contract in operations.items():
+            asked = contract.promises.keyed and all(p.name != "key" for p in contract.params)
+            if asked and not self._functions[contract.operation].takes_key:
+                raise BindingError(
+                    f"the function {name} of {told} takes no `key`, and {contract.label} is keyed:"
+                    " write `*, key: str`, and do nothing twice under one key"
+                )
+
+    def _raised(self, contract: Contract, error: BaseException) -> Outcome:
+        # The compiled module's own classes only: a library may have errors of the same names.
+        if isinstance(error, SagaError):
+            return _rejected(contract, error)
+        return _failed(contract, type(error).__name__)
 
 
 def _answer(contract: Contract, read_result: Reader | None, result: Any) -> Outcome:
@@ -121,9 +139,14 @@ def _answer(contract: Contract, read_result: Reader | None, result: Any) -> Outc
         return Unknown(Failure(CONTRACT_MISMATCH, None, what), repeat=False)
 
 
-def _rejected(contract: Contract, error: Exception) -> Outcome:
-    # A compiled error may have another name in Python than in the language.
-    names = [cls.__dict__.get("__error_name__", cls.__name__) for cls in type(error).__mro__]
+def _rejected(contract: Contract, error: BaseException) -> Outcome:
+    # A compiled error may have another name in Python than in the language. Python's own errors
+    # are no rejections, whatever an error of the language is called: a bug raises them, too.
+    names = [
+        cls.__dict__.get("__error_name__", cls.__name__)
+        for cls in type(error).__mro__
+        if cls.__module__ != "builtins"
+    ]
     spec = next((spec for name in names for spec in contract.rejects if spec.error == name), None)
     if spec is None:
         return _failed(contract, type(error).__name__)

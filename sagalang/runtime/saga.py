@@ -30,7 +30,7 @@ from sagalang.runtime import journal
 from sagalang.runtime.codec import encode
 from sagalang.runtime.data import Secret
 from sagalang.runtime.driven import Driven
-from sagalang.runtime.engine import Engine, MemoryEngine, Session
+from sagalang.runtime.engine import Engine, MemoryEngine, Session, named
 from sagalang.runtime.saga_calls import (
     DEFAULT,
     Call,
@@ -280,11 +280,11 @@ def begin(call: SagaCall[T], *, engine: Engine, saga_id: str | None = None) -> R
     """A run of the saga, not yet started: await its `result`.
 
     `saga_id`: by default what the saga's `id` gives. Raises `BadValue` (the id has no value),
-    ValueError (no id), `OtherInputError` (this id runs with other input).
+    ValueError (no id), `EmptyIdError`, `OtherInputError` (this id runs with other input).
     """
     if saga_id is None:
         saga_id = _own_id(call)
-    session = engine.open(saga_id, call.definition.name, call.recorded)
+    session = engine.open(named(saga_id), call.definition.name, call.recorded)
     if session.owner is None:
         session.owner = Running(call, engine, session)
     owner: Running[T] = session.owner

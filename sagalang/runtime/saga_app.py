@@ -20,6 +20,7 @@ from typing import Any, Final
 from sagalang.machine.events import Compensated, Completed, OpenItem, Place, Purpose
 from sagalang.runtime import journal, words
 from sagalang.runtime.clock import SystemClock
+from sagalang.runtime.earlier import EarlierRunError, guarded
 from sagalang.runtime.engine import (
     Engine,
     EngineError,
@@ -36,6 +37,7 @@ from sagalang.runtime.transport import Transport
 
 __all__ = [
     "BadValue",
+    "EarlierRunError",
     "EngineError",
     "NoSuchRunError",
     "OtherInputError",
@@ -92,7 +94,8 @@ class Runs:
 
     def __init__(self, make_engine: Callable[[Observer], Engine], observer: Observer = log) -> None:
         self._open = _OpenItems()
-        self._engine = make_engine(observers(self._open, observer))
+        self._engine = make_engine(guarded(observers(self._open, observer)))
+        self._stopped = False
         self._runs: dict[str, tuple[Running[Any], asyncio.Task[RunResult[Any]]]] = {}
         self._sent: dict[tuple[str, str], Any] = {}
 
@@ -101,8 +104,11 @@ class Runs:
 
         The same id is the same run: where it was started before with the same input, nothing
         happens. Raises `OtherInputError` (it runs, or ran, with other input), `BadValue` (the id
-        has no value), ValueError (the saga has no id).
+        has no value), ValueError (the saga has no id), `EngineError` (the id is empty, or
+        the application has stopped).
         """
+        if self._stopped:
+            raise EngineError("the application has stopped: it starts no more sagas")
         running = begin(call, engine=self._engine, saga_id=saga_id)
         if running.saga_id not in self._runs:
             task = asyncio.create_task(running.result(), name=f"saga {running.saga_id}")
@@ -137,8 +143,10 @@ class Runs:
         running.cancel()
 
     def inspect(self, saga_id: str) -> RunView:
-        """A run as it stands. Raises `NoSuchRunError`, `EngineError` (it was given up when the
-        application stopped), and whatever stopped it, which is never an outcome of the saga."""
+        """A run as it stands. Raises `NoSuchRunError`, `EarlierRunError` (an earlier process ran
+        it, and may have completed what this one would have to undo: nothing was undone),
+        `EngineError` (it was given up when the application stopped), and whatever else stopped it,
+        which is never an outcome of the saga."""
         _, task = self._run(saga_id)
         owed = self._open.of(saga_id)
         if not task.done():
@@ -156,6 +164,7 @@ class Runs:
     async def stop(self, grace: float = GRACE) -> tuple[str, ...]:
         """Wait for the runs under way, at most `grace` seconds, then end what is left of them and
         return their ids. What those did is not undone."""
+        self._stopped = True
         try:
             if under_way := [task for _, task in self._runs.values() if not task.done()]:
                 await asyncio.wait(under_way, timeout=grace)

@@ -25,6 +25,7 @@ from sagalang.machine.events import Compensated, Completed
 from sagalang.machine.outcomes import Failure
 from sagalang.runtime.clock import SystemClock
 from sagalang.runtime.codec import DecodeError, Mode, dump, parse, plain, read, refuse_unknown
+from sagalang.runtime.earlier import EarlierRunError, guarded
 from sagalang.runtime.engine import EngineError, MemoryEngine
 from sagalang.runtime.logs import LEVELS, log, to_stderr
 from sagalang.runtime.observers import Observer, observers
@@ -59,6 +60,8 @@ def main(
     parser.add_argument("--send", action="append", default=[], metavar="EVENT", help=about)
     about = "ask the saga to cancel, e.g. 500ms"
     parser.add_argument("--cancel-after", metavar="DURATION", help=about)
+    about = "also undo what an earlier run of this id did"
+    parser.add_argument("--take-over", action="store_true", help=about)
     parser.add_argument("--log-level", choices=LEVELS, help="log to standard error")
     given = parser.parse_args(argv)
     if given.log_level is not None:
@@ -74,8 +77,13 @@ def main(
         with observing() as telemetry:
             reach = partial(connect, services, os.environ, own=own, folder=_folder())
             told = observers(log, *telemetry)
+            if not given.take_over:
+                told = guarded(told)
             running = _run(call, reach, given.id, told, lambda run: run.result(sends, cancel))
             result = asyncio.run(running)
+    except EarlierRunError as error:
+        advice = "run another: --id ID; or, if that run never ended, undo what it did: --take-over"
+        return _refuse(f"{error}\n  = help: {advice}")
     except (ConnectProblem, EngineError, BadValue, ValueError) as error:
         return _refuse("; ".join([str(error), *getattr(error, "__notes__", ())]))
     except KeyboardInterrupt as left:
@@ -146,7 +154,7 @@ async def _run(
 
 @contextmanager
 def _cancelling(running: Running[Any]) -> Iterator[None]:
-    """Ctrl-C asks the saga to cancel; a second one leaves it as it is."""
+    """Ctrl-C or SIGTERM asks the saga to cancel; a second one leaves it as it is."""
     loop, asked = asyncio.get_running_loop(), False
 
     def interrupted() -> None:
@@ -162,14 +170,16 @@ def _cancelling(running: Running[Any]) -> Iterator[None]:
         running.cancel()
 
     try:
-        loop.add_signal_handler(signal.SIGINT, interrupted)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, interrupted)
     except (NotImplementedError, RuntimeError):  # Windows; or not the main thread
         yield
         return
     try:
         yield
     finally:
-        loop.remove_signal_handler(signal.SIGINT)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
 
 
 def decode_arguments(saga: SagaDefinition[..., Any], json_text: str | bytes) -> SagaCall[Any]:

@@ -134,7 +134,9 @@ def test_the_fields_of_an_error_arrive() -> None:
     assert caught.value.sku == "tea"
 
 
-@pytest.mark.parametrize("lost", [TimeoutError(), OSError("tok-secret"), asyncio.CancelledError()])
+@pytest.mark.parametrize(
+    "lost", [TimeoutError(), OSError("tok-secret"), SystemExit(1), asyncio.CancelledError()]
+)
 def test_an_unexpected_exception_is_a_lost_answer(lost: BaseException) -> None:
     payments = Payments(lost, lost)
     result = placed(payments)
@@ -152,6 +154,12 @@ def test_what_does_not_fit_is_not_believed_and_not_repeated() -> None:
     assert payments.refunds == payments.asked
 
 
+def test_a_record_that_holds_something_else_is_not_believed() -> None:
+    made = charged(Payments(MODULE.ChargeResult(payment=5)))
+    assert isinstance(made, Unknown)
+    assert made.error.name == "ContractMismatch"
+
+
 def test_results_may_be_plain_values_that_fit() -> None:
     assert placed(Payments({"payment": "p", "more": 1})).value is None
 
@@ -164,7 +172,9 @@ def test_not_sent_says_that_nothing_was_done(raised: Exception) -> None:
 
 def test_plain_methods_run_in_threads() -> None:
     class Plain(Quiet):
-        def reserve(self, order: str, sku: str, qty: int) -> None:  # type: ignore[override]
+        def reserve(  # type: ignore[override]
+            self, order: str, sku: str, qty: int, *, key: str
+        ) -> None:
             raise MODULE.OutOfStock(sku="in a thread")
 
     transport = MODULE.INVENTORY_SERVICE.by(Plain())["Inventory"]
@@ -243,7 +253,22 @@ def test_an_unknown_error_of_another_module_is_no_rejection() -> None:
     assert isinstance(charged(Payments(Declined2())), Unknown)
 
 
+def test_a_foreign_error_of_the_same_name_is_no_rejection() -> None:
+    foreign = type("Declined", (Exception,), {})
+    payments = Payments(foreign())
+    assert isinstance(charged(payments), Unknown)
+
+
 # --- What is refused ---------------------------------------------------------------------------
+
+
+def test_a_keyed_command_without_a_key_is_told_at_once() -> None:
+    class Keyless(Payments):
+        async def charge(self, order: str, amount: Decimal) -> Any:  # type: ignore[override]
+            return None
+
+    with pytest.raises(BindingError, match=r"takes no `key`, and Payment.charge is keyed"):
+        MODULE.PAYMENT_SERVICE.by(Keyless())
 
 
 def test_a_method_that_is_missing_is_told_at_once() -> None:

@@ -19,12 +19,15 @@ from sagalang.runtime.saga import (
     RELENTLESS,
     Call,
     Escalate,
+    Policy,
+    Retry,
     Saga,
     SagaDefinition,
     Service,
     command,
 )
 from sagalang.runtime.saga_app import (
+    EarlierRunError,
     EngineError,
     NoSuchRunError,
     OtherInputError,
@@ -68,7 +71,16 @@ async def buy(saga: Saga, name: str, wait: bool) -> str:
     return name
 
 
+ONCE_MORE = Policy(timeout=2_000, retry=Retry(retries=1, backoff=100, cap=100))
+
+
+async def buy_patiently(saga: Saga, name: str, wait: bool) -> None:
+    await saga.step("take", TAKE, undo=GIVE, policy=ONCE_MORE)
+    await saga.sleep("sleep", timedelta(hours=1))
+
+
 BUY = SagaDefinition("Buy", buy, id=lambda name, wait: name)
+PATIENT_BUY = SagaDefinition("PatientBuy", buy_patiently, id=lambda name, wait: name)
 HAPPENED = Ok(None)
 
 
@@ -97,6 +109,53 @@ def within(bank: Bank, main: Callable[[Runs], Awaitable[None]]) -> None:
         await runs.stop()
 
     simulated(body)
+
+
+def test_nothing_is_undone_that_an_earlier_process_may_have_completed() -> None:
+    bank = Bank(take=[Ok(None, replayed=True)])
+
+    async def main(runs: Runs) -> None:
+        runs.start(BUY("a", True))
+        await asyncio.sleep(1)
+        runs.cancel("a")
+        await asyncio.sleep(1)
+        with pytest.raises(EarlierRunError, match=r"a was run before \(Bank.take had seen its key"):
+            runs.inspect("a")
+
+    within(bank, main)
+    assert "give" not in bank.calls
+
+
+def test_an_answer_from_memory_to_a_repeated_attempt_is_of_this_run() -> None:
+    lost = Unknown(Failure("Timeout"))
+    bank = Bank(take=[lost, Ok(None, replayed=True)])
+
+    async def main(runs: Runs) -> None:
+        runs.start(PATIENT_BUY("a", True))
+        await asyncio.sleep(1)
+        runs.cancel("a")
+        await asyncio.sleep(1)
+        assert runs.inspect("a").state is State.COMPENSATED
+
+    within(bank, main)
+    assert bank.calls == ["take", "take", "give"]
+
+
+def test_an_application_that_has_stopped_starts_nothing() -> None:
+    async def main(runs: Runs) -> None:
+        await runs.stop()
+        with pytest.raises(EngineError, match="has stopped"):
+            runs.start(BUY("a", False))
+
+    within(Bank(), main)
+
+
+def test_an_empty_id_is_refused() -> None:
+    async def main(runs: Runs) -> None:
+        with pytest.raises(EngineError, match="an id cannot be empty"):
+            runs.start(BUY("", False))
+
+    within(Bank(), main)
 
 
 def test_a_run_is_seen_running_and_completed() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -152,10 +154,18 @@ def test_what_is_busy_says_so() -> None:
     assert (busy.repeat, busy.retry_after) == (True, 1_000)
 
 
+def two_free_ports() -> int:
+    """The lower of two neighbours, below those that the system gives out by itself."""
+    for port in range(10_000 + os.getpid() % 10_000, 30_000, 2):
+        with socket.socket() as one, socket.socket() as other, suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            other.bind(("127.0.0.1", port + 1))
+            return port
+    raise AssertionError("no two ports are free")
+
+
 def test_ports_follow_each_other_and_a_taken_one_is_told() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = two_free_ports()
 
     async def main() -> dict[str, str]:
         async with serve(fakes([]), port) as mock:

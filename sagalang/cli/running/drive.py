@@ -80,9 +80,7 @@ async def _run(plan: Plan, manner: Manner, clock: Clock) -> int:
             if plan.script is not None:
                 observer, draw = _watching(observer, watch), even_draw
             engine = MemoryEngine(clock, transport, draw, observer)
-            began = interpret.begin(
-                plan.loaded.program, plan.saga.name, plan.args, engine=engine, values=plan.values
-            )
+            began = _begun(plan, engine)
             if fakes is not None:
                 fakes.dies_by(began.crash)
             started = clock.now()
@@ -97,6 +95,18 @@ async def _run(plan: Plan, manner: Manner, clock: Clock) -> int:
         _report(plan, manner, result, fakes, remembered, took)
         say_traces(manner.traces, kept, head)
     return STATUS[interpret.outcome_kind(result.outcome)]
+
+
+def _begun(plan: Plan, engine: MemoryEngine) -> Run:
+    from sagalang.cli.inputs import InputProblem
+    from sagalang.interpret import run as interpret
+    from sagalang.runtime.engine import EmptyIdError
+
+    name, values = plan.saga.name, plan.values
+    try:
+        return interpret.begin(plan.loaded.program, name, plan.args, engine=engine, values=values)
+    except EmptyIdError as problem:
+        raise InputProblem(str(problem), "for example --id o-2") from None
 
 
 def _report(
