@@ -113,8 +113,9 @@ class Maker(Ways):
         if self.choices.chance(20):
             lines = [*lines, *self._epilogue()]
         if not is_child:
-            shown = f'"{{${self.param(t.STRING)}}}"'.replace("{$", "${")
-            head.insert(0, f"id {shown if self.choices.chance(30) else self.param(t.STRING)}")
+            # An id cannot be empty, and the input may.
+            before, given = self.choices.pick("o", "o-"), self.param(t.STRING)
+            head.insert(0, f'id "{before}${{{given}}}"')
         params = ", ".join(f"{n}: {t.show(kind)}" for n, kind in self.params.items())
         result = "" if self.result == t.NULL else f" -> {t.show(self.result)}"
         return [f"saga {name}({params}){result} {{", *indented([*head, *lines]), "}"]
