@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,9 @@ settings.register_profile(
     "sagalang", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("sagalang")
+
+# Tests start free of memories; those of a journal file name one.
+os.environ["SAGA_DB"] = ":memory:"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

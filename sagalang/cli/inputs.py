@@ -27,10 +27,6 @@ class InputProblem(Exception):  # noqa: N818 - told to the user, not an error of
         self.advice = advice
 
 
-class EarlierRun(InputProblem):
-    """The services remember an earlier run of this id, and this one would begin to undo."""
-
-
 class TextProblem(Exception):  # noqa: N818
     """A `--fault` or `--send` that is not right; `sources` are all that the diagnostics name."""
 

@@ -5,7 +5,7 @@ result = await run(program, "PlaceOrder", {"order": order}, engine=engine)
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -30,6 +30,7 @@ from sagalang.model.types import RecordRef
 from sagalang.runtime import journal
 from sagalang.runtime.codec import encode
 from sagalang.runtime.driven import Driven
+from sagalang.runtime.driven import SettlementRefusedError as SettlementRefusedError
 from sagalang.runtime.driver import Driver
 from sagalang.runtime.driver import outcome_kind as outcome_kind
 from sagalang.runtime.engine import (
@@ -90,10 +91,6 @@ def event_id(values: Values, event: str, value: Any) -> str:
     return sha256(event.encode() + b"\0" + content).hexdigest()
 
 
-class SettlementRefusedError(Exception):
-    """What a person answered does not fit what is open; the message says why."""
-
-
 class Run(Driven):
     """A saga being run. `signal`, `cancel` and `settle` may be called while `result` is awaited;
     after a run ended escalated, `cancel` and `settle` let `result` go on."""
@@ -127,48 +124,6 @@ class Run(Driven):
         assert isinstance(self.engine, MemoryEngine)
         self.engine.crash(self.saga_id)
 
-    def settle(
-        self,
-        item: m.OpenItem,
-        how: m.How,
-        value: Any = None,
-        *,
-        by: str,
-        why: str = "",
-        child: str | None = None,
-    ) -> None:
-        """Settle an open item (of `RunResult.owed`) as a person; `by` and `why` go on record.
-        `child`: the id of the child saga, at any depth, in which it is open. Await `result` then.
-
-        Raises `SettlementRefusedError`, and KeyError where there is no such child.
-        """
-        if child is not None and child != self.saga_id:
-            place, run = self._towards(child)
-            run.settle(item, how, value, by=by, why=why, child=child)
-            self._driver.wake_child(place)
-            return
-        event = m.Settle(self.session.now(), item.place, item.purpose, how, value, by, why)
-        assert self.state is not None
-        refused = refusal(self.definition, self.state, event)
-        if refused is not None:
-            raise SettlementRefusedError(refused)
-        self.session.put(event)
-
-    def _towards(self, saga_id: str) -> tuple[m.Place, Run]:
-        """The child saga that is, or leads to, the one of this id."""
-        for place, child in self._runs():
-            if child._knows(saga_id):
-                return place, child
-        raise KeyError(saga_id)
-
-    def _knows(self, saga_id: str) -> bool:
-        return self.saga_id == saga_id or any(child._knows(saga_id) for _, child in self._runs())
-
-    def _runs(self) -> Iterator[tuple[m.Place, Run]]:
-        for place, child in self._driver.children.items():
-            assert isinstance(child, Run)
-            yield place, child
-
     async def result(self, sends: Sequence[Send] = (), cancel_after: Ms | None = None) -> RunResult:
         """Run to the end, or until nothing but a person can move it. Awaited once more after the
         end, it gives the same result, or goes on where something was settled since; `sends` and
@@ -190,6 +145,10 @@ class Run(Driven):
         return RunResult(self.saga_id, outcome, kept, owed, held)
 
     # --- The machine ---------------------------------------------------------------------------
+
+    def _refusal(self, event: m.Settle) -> str | None:
+        assert self.state is not None
+        return refusal(self.definition, self.state, event)
 
     def _input(self) -> tuple[str, Mapping[str, Any]]:
         return self.definition.saga.name, self.args

@@ -105,11 +105,13 @@ class Unknown(Struct, frozen=True, gc=False):
     """It may have happened, and it may still happen.
 
     `repeat` is False for a contract mismatch: repeating would not help, whatever is allowed.
+    `replayed`: the service said that it had met this key before.
     """
 
     error: Failure
     retry_after: int | None = None
     repeat: bool = True
+    replayed: bool = False
 
 
 Outcome = Ok | Rejected | NotSent | Unknown

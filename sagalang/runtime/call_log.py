@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from sagalang.machine import calls
-from sagalang.machine.outcomes import Failure, Ok, Outcome, Rejected
+from sagalang.machine.outcomes import Failure, Ok, Outcome, Rejected, Unknown
 from sagalang.model.program import Ms
 from sagalang.runtime import journal
 from sagalang.runtime.calls import Queued, Told
@@ -182,7 +182,7 @@ def _told(outcome: Outcome) -> tuple[str, Failure | None, bool]:
     """Its kind, its error, and whether it was replayed."""
     if type(outcome) is Ok:
         return "ok", None, outcome.replayed
-    replayed = isinstance(outcome, Rejected) and outcome.replayed
+    replayed = isinstance(outcome, Rejected | Unknown) and outcome.replayed
     return _KIND[calls.kind(outcome)], calls.failure(outcome), replayed
 
 

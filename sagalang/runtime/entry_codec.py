@@ -221,8 +221,10 @@ def _write_outcome(codec: EntryCodec, saga: str, entry: j.OutcomeRecorded) -> tu
             return plain, "", replayed, None, True
         case Rejected(error, replayed):
             return codec._write_failure(error), error.detail, replayed, None, True
-        case NotSent(error, after, repeat) | Unknown(error, after, repeat):
+        case NotSent(error, after, repeat):
             return codec._write_failure(error), error.detail, False, after, repeat
+        case Unknown(error, after, repeat, replayed):
+            return codec._write_failure(error), error.detail, replayed, after, repeat
 
 
 def _read_outcome(codec: EntryCodec, saga: str, found: Any) -> Any:
@@ -237,7 +239,7 @@ def _read_outcome(codec: EntryCodec, saga: str, found: Any) -> Any:
         case "not sent":
             return NotSent(failure, found.retry_after, found.repeat)
         case "unknown":
-            return Unknown(failure, found.retry_after, found.repeat)
+            return Unknown(failure, found.retry_after, found.repeat, found.replayed)
     raise DecodeError("there is no such outcome")
 
 

@@ -19,7 +19,6 @@ from sagalang.runtime.contract import Contract, Request
 from sagalang.runtime.http_answer import (
     HttpAnswer,
     classify,
-    knows_key,
     mismatch,
     unavailable,
     where,
@@ -53,9 +52,6 @@ def _wall_clock() -> int:
 class HttpTransport:
     """Calls the operations of HTTP services. `now` gives ms since the Unix epoch.
 
-    `remembered` is told the label of each operation whose first attempt met a key that the service
-    knew before: it replayed a stored answer, or had fenced the key.
-
     Proxies and `.netrc` of the environment are not used: what is called is what is written down.
     """
 
@@ -64,13 +60,11 @@ class HttpTransport:
         services: Mapping[str, HttpService],
         *,
         now: Callable[[], int] = _wall_clock,
-        remembered: Callable[[str], None] | None = None,
     ) -> None:
         for name, service in services.items():
             _check(name, service)
         self._services = dict(services)
         self._now = now
-        self._remembered = remembered
         self._client: httpx.AsyncClient | None = None
 
     async def call(self, request: Request) -> Outcome:
@@ -136,9 +130,6 @@ class HttpTransport:
         replayed = "Idempotent-Replayed" in response.headers
         if replayed and isinstance(outcome, Ok | Rejected):
             outcome = msgspec.structs.replace(outcome, replayed=True)
-        known = replayed or knows_key(answer)
-        if known and self._remembered and request.attempt == 1 and request.key is not None:
-            self._remembered(contract.label)
         return outcome
 
 

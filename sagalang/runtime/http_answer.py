@@ -57,15 +57,11 @@ def classify(request: Request, answer: HttpAnswer, now: int) -> Outcome:
     )
 
 
-def knows_key(answer: HttpAnswer) -> bool:
-    """Whether the service says that it met this key before: with another input, or fenced."""
-    kind = _text(_problem(answer.body), "type") if answer.status >= 400 else ""
-    return kind.endswith((KEY_REUSED, FENCED))
-
-
-def mismatch(contract: Contract, what: str) -> Unknown:
-    """The service did not keep to the contract; `what` completes a sentence, without values."""
-    return Unknown(Failure(CONTRACT_MISMATCH, None, f"{where(contract)} {what}"), repeat=False)
+def mismatch(contract: Contract, what: str, *, replayed: bool = False) -> Unknown:
+    """The service did not keep to the contract; `what` completes a sentence, without values.
+    `replayed`: it had met the key before."""
+    failure = Failure(CONTRACT_MISMATCH, None, f"{where(contract)} {what}")
+    return Unknown(failure, repeat=False, replayed=replayed)
 
 
 def unavailable(contract: Contract, what: str, wait: int | None = None) -> Unknown:
@@ -142,11 +138,11 @@ def _idempotency(
     if kind.endswith(IN_PROGRESS):
         return unavailable(contract, "is still busy with the first attempt", wait)
     if kind.endswith(KEY_REUSED):
-        return mismatch(contract, "says that the key was used for another input")
+        return mismatch(contract, "says that the key was used for another input", replayed=True)
     if kind.endswith(KEY_MISSING):
         return mismatch(contract, "says that the key is missing")
     if kind.endswith(FENCED):
-        return mismatch(contract, "says that the key was compensated before")
+        return mismatch(contract, "says that the key was compensated before", replayed=True)
     # Only a body can name an error here: a bare 409 to a repeat may just as well mean that the
     # first attempt is still running, and taking that for a refusal would lose its effect.
     repeat = request.attempt > 1 and contract.promises.keyed

@@ -55,7 +55,7 @@ class AttemptStarted(CallEntry, frozen=True, kw_only=True, gc=False):
 
 class AttemptEnded(CallEntry, frozen=True, kw_only=True, gc=False):
     """`kind`: `ok`, `rejected`, `not sent`, `unknown`. `error` is its name, `detail` a sentence.
-    `replayed`: the service knew the key and repeated the answer it gave before."""
+    `replayed`: the service knew the key: most often it repeated the answer it gave before."""
 
     attempt: int
     kind: str

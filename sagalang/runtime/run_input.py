@@ -58,8 +58,11 @@ class RunInput:
 
     def same(self, saga: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
         """Whether two inputs are equal, their secrets included. Raises `EncodeError`."""
-        first, second = (self._canonical(self._open, saga, args) for args in (one, other))
-        return first == second
+        return self.canonical(saga, one) == self.canonical(saga, other)
+
+    def canonical(self, saga: str, args: Mapping[str, Any]) -> bytes:
+        """Equal for equal input, also of another definition. It holds secrets: never keep it."""
+        return self._canonical(self._open, saga, args)
 
     def _canonical(self, forms: Forms, saga: str, args: Mapping[str, Any]) -> bytes:
         types = self._params.get(saga)

@@ -20,7 +20,7 @@ from typing import Any, Final
 from sagalang.machine.events import Compensated, Completed, OpenItem, Place, Purpose
 from sagalang.runtime import journal, words
 from sagalang.runtime.clock import SystemClock
-from sagalang.runtime.earlier import EarlierRunError, guarded
+from sagalang.runtime.earlier import Earlier, EarlierRunError
 from sagalang.runtime.engine import (
     Engine,
     EngineError,
@@ -94,7 +94,7 @@ class Runs:
 
     def __init__(self, make_engine: Callable[[Observer], Engine], observer: Observer = log) -> None:
         self._open = _OpenItems()
-        self._engine = make_engine(guarded(observers(self._open, observer)))
+        self._engine = make_engine(Earlier().guarded(observers(self._open, observer)))
         self._stopped = False
         self._runs: dict[str, tuple[Running[Any], asyncio.Task[RunResult[Any]]]] = {}
         self._sent: dict[tuple[str, str], Any] = {}

@@ -25,7 +25,7 @@ from sagalang.machine.events import Compensated, Completed
 from sagalang.machine.outcomes import Failure
 from sagalang.runtime.clock import SystemClock
 from sagalang.runtime.codec import DecodeError, Mode, dump, parse, plain, read, refuse_unknown
-from sagalang.runtime.earlier import EarlierRunError, guarded
+from sagalang.runtime.earlier import Earlier, EarlierRunError
 from sagalang.runtime.engine import EngineError, MemoryEngine
 from sagalang.runtime.logs import LEVELS, log, to_stderr
 from sagalang.runtime.observers import Observer, observers
@@ -78,7 +78,7 @@ def main(
             reach = partial(connect, services, os.environ, own=own, folder=_folder())
             told = observers(log, *telemetry)
             if not given.take_over:
-                told = guarded(told)
+                told = Earlier().guarded(told)
             running = _run(call, reach, given.id, told, lambda run: run.result(sends, cancel))
             result = asyncio.run(running)
     except EarlierRunError as error:

@@ -11,7 +11,7 @@ and whoever awaits a result, for the run's end. Everything recorded before is th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
@@ -36,6 +36,7 @@ from sagalang.runtime.journal_events import Outside, entry_of
 from sagalang.runtime.protection import Protections
 from sagalang.runtime.run_input import RunInput
 from sagalang.runtime.sqlite import Change, NewRun, Run, State, Store
+from sagalang.runtime.sqlite_history import Decoder, entries, history
 from sagalang.runtime.transport import Transport
 
 
@@ -43,12 +44,10 @@ class OtherDefinitionError(EngineError):
     """The run began with another definition than the one that is to go on with it."""
 
 
-class Codec(Protocol):
+class Codec(Decoder, Protocol):
     """`entry_codec.EntryCodec`."""
 
     def encode(self, saga: str, entry: journal.Entry) -> bytes: ...
-
-    def decode(self, saga: str, saga_id: str, data: bytes) -> journal.Entry: ...
 
 
 class Stored(Struct, frozen=True):
@@ -74,7 +73,10 @@ class SqliteEngine:
         draw: Draw,
         observer: Observer | None = None,
         protections: Protections | None = None,
+        found: Callable[[Sequence[journal.Entry]], None] | None = None,
     ) -> None:
+        """`found` is told what is on record of a run that is under way before it goes on; it may raise an
+        `EngineError`."""
         self.store = store
         self.stored = stored
         self.clock = clock
@@ -82,7 +84,10 @@ class SqliteEngine:
         self.draw = draw
         self.protections = protections or Protections()
         self.telling = False
+        self.taking: int | None = None
+        """The message of the inbox whose entry comes next."""
         self._observer = observer
+        self._found = found
         self.parents: dict[str, int] = {}
         """The runs whose steps child sagas are that are about to begin."""
         self._sessions: WeakValueDictionary[str, SqliteSession] = WeakValueDictionary()
@@ -134,7 +139,8 @@ class SqliteEngine:
         self.store.append(found.number, body)
 
     def _check(self, found: Run, saga: str, args: Mapping[str, Any]) -> None:
-        started = (e for _, e in self._entries(found) if isinstance(e, journal.SagaStarted))
+        read = entries(self.store.reader, self._codec(found), found)
+        started = (entry for _, entry in read if isinstance(entry, journal.SagaStarted))
         first = next(started, None)  # none where the process died as early as that
         known = found.saga == saga and (
             first is None or self.stored.inputs.same(saga, first.args, args)
@@ -150,20 +156,17 @@ class SqliteEngine:
             )
         return self.stored.codec
 
-    def _entries(self, run: Run) -> Iterator[tuple[int, journal.Entry]]:
-        codec = self._codec(run)
-        for seq, body in self.store.reader.entries(run.number):
-            yield seq, codec.decode(run.saga, run.id, body)
-
-    def history(self, run: Run) -> list[tuple[int, journal.Entry]]:
-        """The entries of a run and of its child sagas, with their numbers in the file."""
-        found = list(self._entries(run))
-        children = {child.id: child for child in self.store.reader.children(run.number)}
-        for _, entry in tuple(found):
-            if isinstance(entry, journal.ChildStarted) and entry.child_id not in children:
-                self.parents[entry.child_id] = run.number  # it is about to begin
-        for child in children.values():
-            found += self.history(child)
+    def history(self, run: Run) -> list[journal.Entry]:
+        """The entries of a run and of its child sagas, in order."""
+        found = [entry for _, entry in history(self.store.reader, self._codec(run), run)]
+        begun = {entry.saga_id for entry in found}
+        for entry in found:
+            if isinstance(entry, journal.ChildStarted) and entry.child_id not in begun:
+                parent = self.store.reader.run(entry.saga_id)
+                assert parent is not None
+                self.parents[entry.child_id] = parent.number  # it is about to begin
+        if self._found is not None and run.state is State.RUNNING:
+            self._found(found)
         return found
 
 
@@ -199,7 +202,9 @@ class SqliteSession(LocalSession):
             )
             self._number, self._last = store.begin(new, body)
         else:
-            self._last = store.append(self._number, body, change=self._change(entry))
+            took, engine.taking = engine.taking, None
+            change = self._change(entry)
+            self._last = store.append(self._number, body, change=change, took=took)
         if isinstance(entry, journal.ChildStarted) and not entry.undo:
             engine.parents[entry.child_id] = self._number
         engine.tell(entry)
@@ -234,6 +239,4 @@ class SqliteSession(LocalSession):
             last = self._last
             await self.committed()
         run = self._engine.store.reader.run(self.saga_id)
-        if run is None:
-            return ()
-        return [entry for _, entry in sorted(self._engine.history(run), key=lambda pair: pair[0])]
+        return () if run is None else self._engine.history(run)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Mapping
 from typing import Any, Final, Protocol
 
 from sagalang.machine.outcomes import NOT_SENT, Failure, NotSent, Outcome
@@ -67,12 +67,11 @@ def connect(
     values: Values | None = None,
     services: Collection[str] | None = None,
     fakes: Transport | None = None,
-    remembered: Callable[[str], None] | None = None,
 ) -> Router:
     """Transports for the program's services, as they are bound. Sends nothing.
 
     `services`: only these (default: all). `fakes` serves those without a binding.
-    `remembered`: see `HttpTransport`. Python modules are imported. Raises `EnvironmentProblem`,
+    Python modules are imported. Raises `EnvironmentProblem`,
     naming every variable that is missing or not usable, or `BindingError`.
     """
     wanted = [s for s in program.services.values() if services is None or s.name in services]
@@ -85,7 +84,14 @@ def connect(
 
         located = {s.name: HttpService(_url(s, environ), _headers(s, environ)) for s in web}
         try:
-            shared = HttpTransport(located, remembered=remembered)
+            shared = HttpTransport(located)
+        except ModuleNotFoundError as error:
+            if error.name != "httpx":
+                raise
+            raise BindingError(
+                f"{web[0].name} is called over HTTP, which needs the package httpx. Install it:"
+                " pip install httpx"
+            ) from None
         except ValueError as error:
             raise BindingError(str(error)) from None
         transports |= dict.fromkeys(located, shared)

@@ -37,15 +37,13 @@ class Fakes:
 
 
 @contextlib.asynccontextmanager
-async def services(
-    plan: Plan, clock: Clock, remembered: Callable[[str], None]
-) -> AsyncIterator[tuple[Transport, Fakes | None]]:
+async def services(plan: Plan, clock: Clock) -> AsyncIterator[tuple[Transport, Fakes | None]]:
     """The services to run against, closed at the end; with what they are where they are fakes."""
     program = plan.loaded.program
     if not plan.mock:
         from sagalang.runtime.transport import connect
 
-        transport = connect(program, os.environ, values=plan.values, remembered=remembered)
+        transport = connect(program, os.environ, values=plan.values)
         try:
             yield transport, None
         finally:

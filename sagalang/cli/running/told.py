@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sagalang.interpret.run import RunResult
     from sagalang.model import program as p
     from sagalang.runtime.journal_file import Header
+    from sagalang.runtime.sqlite import Run as Row
 
 
 def introduce(plan: Plan, progress: Any) -> None:
@@ -101,10 +102,41 @@ def _covered(plan: Plan, text: str) -> str:
     return re.sub(r"\(.*\)", "(…)", text, count=1, flags=re.DOTALL) if secret else text
 
 
-def next_command(plan: Plan, result: RunResult, journal: str | None) -> None:
-    """One thing to try next: to look at what went wrong, or, on a terminal, what else there is."""
-    from sagalang.machine.events import Completed
+def say_on_record(plan: Plan, before: Row) -> None:
+    """A run that was over before it was asked for: nothing was called."""
+    assert before.ended is not None
+    click.echo(
+        f"\nnote: {before.id} was {before.state.value} {_ago(before.ended)} already; nothing was"
+        f" called\nnext: saga run {plan.loaded.program.main} --id {next_id(before.id)}"
+    )
 
+
+def say_before(before: Row) -> None:
+    """A run that went on from its journal."""
+    if before.state.value == "escalated":
+        click.echo(f"\nnote: {before.id} was escalated {_ago(before.changed)} already")
+    else:
+        click.echo(f"\nnote: {before.id} began {_ago(before.began)} and went on from its journal")
+
+
+def _ago(moment: int) -> str:
+    import time
+
+    from sagalang.runtime.words import duration
+
+    passed = max(0, time.time_ns() // 1_000_000 - moment)
+    return f"{duration(passed)} ago"
+
+
+def next_command(
+    plan: Plan, result: RunResult, journal: str | None, kept_in: str | None = None
+) -> None:
+    """One thing to try next: to look at what went wrong, or, on a terminal, what else there is."""
+    from sagalang.machine.events import Completed, Escalated
+
+    if kept_in is not None and isinstance(result.outcome, Escalated):
+        click.echo(f"\nnext: saga show {result.saga_id}{kept_in}")
+        return
     if journal is not None and not isinstance(result.outcome, Completed):
         picture = Path(journal).with_suffix(".svg")
         click.echo(f"\nnext: saga render --journal {journal} -o {picture}")

@@ -80,6 +80,16 @@ def messages(connection: Connection, run: int) -> list[Message]:
     return [Message(*row) for row in rows.fetchall()]
 
 
+def waiting(connection: Connection, after: int = 0) -> list[Message]:
+    """Messages behind `after` that were not dealt with, in order."""
+    rows = connection.execute(
+        f"{_SELECT} WHERE inbox.number > ? AND taken IS NULL AND refused IS NULL"
+        " ORDER BY inbox.number",
+        (after,),
+    )
+    return [Message(*row) for row in rows.fetchall()]
+
+
 class Watch:
     """The owner's side, on the connection that writes: its own commits do not count as others'."""
 
@@ -94,11 +104,7 @@ class Watch:
         if version == self._version:
             return []
         self._version = version
-        rows = self._connection.execute(
-            f"{_SELECT} WHERE inbox.number > ? AND taken IS NULL AND refused IS NULL"
-            " ORDER BY inbox.number",
-            (self._last,),
-        ).fetchall()
-        if rows:
-            self._last = rows[-1][0]
-        return [Message(*row) for row in rows]
+        found = waiting(self._connection, self._last)
+        if found:
+            self._last = found[-1].number
+        return found

@@ -115,6 +115,11 @@ class Reader:
         with translating(self._path):
             return inbox.messages(self._connection, run)
 
+    def waiting_messages(self) -> list[inbox.Message]:
+        """What was sent to runs and not dealt with yet, in order."""
+        with translating(self._path):
+            return inbox.waiting(self._connection)
+
     def owner(self) -> ownership.Owner | None:
         """Who has the file open for writing, or had and was killed."""
         with translating(self._path):
