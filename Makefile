@@ -53,6 +53,10 @@ COUNT ?= 100000
 equivalence: $(DEV) ## COUNT random sagas under faults, interpreted and compiled, from SEED
 	PYTHONPATH=tests $(BIN)/python -m compile.equivalence --seed $(SEED) --count $(COUNT)
 
+KILLS ?= 1000
+campaign: $(DEV) ## KILLS orchestrators and their services killed at random, from SEED; then the books
+	PYTHONPATH=tests $(BIN)/python -m campaign --kills $(KILLS) --seed $(SEED)
+
 bless: $(DEV) ## rewrite golden files and expected messages; read the difference
 	$(BIN)/python -m pytest --bless
 
@@ -86,4 +90,4 @@ dist: $(DEV) ## wheel and sdist, tried outside the source tree
 clean: ## what can be made again
 	rm -rf dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .saga-services equivalence-differences
 
-.PHONY: help setup demo test check external equivalence bless compiled generated bench servers dist clean
+.PHONY: help setup demo test check external equivalence campaign bless compiled generated bench servers dist clean
