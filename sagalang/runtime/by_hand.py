@@ -60,5 +60,6 @@ class ByHand(Generic[T]):
 
     def cancel(self, error: asyncio.CancelledError) -> None:
         """What it waits for is cancelled, or else the error is raised in it."""
-        if self.waits_for is None or not self.waits_for.cancel():
+        # With its message, by which a cancel scope knows its own cancellation again.
+        if self.waits_for is None or not self.waits_for.cancel(*error.args[:1]):
             self._error = error

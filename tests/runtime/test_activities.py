@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any
 
+import anyio
 import pytest
 
 from sagalang.machine.events import CancelRequested, Event
@@ -324,5 +325,30 @@ def test_what_is_no_future_cannot_be_awaited() -> None:
         under_way.make(call())
         with pytest.raises(RuntimeError, match="cannot be awaited"):
             await under_way.next()
+
+    play(body)
+
+
+@pytest.mark.parametrize("shielded", [False, True])
+def test_a_cancel_scope_inside_the_call_is_its_own_affair(shielded: bool) -> None:
+    """As the client of HTTP opens them around a connection that takes long."""
+
+    async def call() -> Event:
+        for _ in range(3):
+            with anyio.move_on_after(0.25, shield=shielded):
+                await anyio.sleep(10)
+            async with anyio.create_task_group() as group:
+                group.start_soon(anyio.sleep, 10)
+                await asyncio.sleep(0.1)
+                group.cancel_scope.cancel()
+        return told(1)
+
+    async def body(clock: SimulatedClock, under_way: Activities) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        under_way.make(call())
+        assert await under_way.next() == told(1)
+        assert clock.now() == 1050
+        assert task.cancelling() == 0
 
     play(body)
