@@ -86,10 +86,12 @@ def campaign(
     services, begun = Services(ledger, seed, *how), 0
     try:
         while told.kills < kills:
-            new = draw.choice([0, 1, 1, 2, 3])
+            new = draw.choice([0, 1, 1, 2])
             pid = _life(journal, services.url, seed, range(begun, begun + new))
             begun += new
-            time.sleep(draw.choice([0.0, draw.uniform(0, 0.1), draw.uniform(0, 0.6)]))
+            time.sleep(
+                draw.choice([0.0, draw.uniform(0, 0.1), draw.uniform(0, 0.5), draw.uniform(0, 1)])
+            )
             if draw.random() < 0.15:
                 services.revive()
                 told.services_killed += 1
