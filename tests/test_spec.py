@@ -15,10 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from sagalang.cli import diff_shown
 from sagalang.diagnostics import CODES
 from sagalang.diagnostics.render import full
 from sagalang.scenario import Stage, run
 from sagalang.scenario.told import diagnostics
+from sagalang.upgrade import compare
 from sagalang.verify import told
 from sagalang.verify.verify import verify
 from sagalang.workspace import load_text
@@ -26,6 +28,8 @@ from sagalang.workspace import load_text
 PAGES = sorted(Path(__file__).parent.joinpath("spec").glob("*.md"))
 VERIFIED = "11-verification"
 """The page whose sagas are explored, too."""
+UPGRADED = "12-upgrades"
+"""The page on which `new.saga` is compared with the `old.saga` of its section."""
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
@@ -80,6 +84,10 @@ def render(case: Case) -> str:
             found += diagnostics(run(loaded.program, scenario, stage=stage))
         for saga in loaded.program.sagas if case.page.stem == VERIFIED else ():
             found += told.diagnostics(verify(loaded.program, saga))
+    if case.page.stem == UPGRADED and case.text.startswith("// file: new.saga\n") and not found:
+        old = load_text(dict(case.files)["old.saga"], "old.saga")
+        new = load_text(case.text, "new.saga")
+        return diff_shown.full(old, new, compare(old.program, new.program))
     return "\n\n".join(full(d, loaded.sources) for d in found)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -53,7 +54,12 @@ def command(
     """
     from sagalang.cli.compiled_files import compare
     from sagalang.cli.terminal import show_diagnostics, summary, usage_error
-    from sagalang.compile import TemplateProblem, compile_package, compile_program
+    from sagalang.compile import (
+        TemplateProblem,
+        compile_package,
+        compile_program,
+        package_files,
+    )
     from sagalang.workspace import load
 
     loaded = load(file)
@@ -70,8 +76,11 @@ def command(
         return
     if compiled.problems:
         _refuse(loaded.program, compiled)
+    if compiled.is_package:
+        _check_name(folder)
     try:
-        found = compare(folder, compiled.files, tests=tests)
+        others = package_files(loaded.program) if single_file else {}
+        found = compare(folder, compiled.files, others, tests=tests)
     except OSError as error:
         usage_error(f"cannot read {error.filename}: {error.strerror or error}")
         return
@@ -81,6 +90,25 @@ def command(
         _stop_before_edits(found)
     _write(found)
     _say_next(loaded.program, compiled, folder, single_file=single_file)
+
+
+def _check_name(folder: Path) -> None:
+    """Python could not import a package of another name, and pytest would not see that it is
+    one."""
+    from sagalang.cli.terminal import usage_error
+    from sagalang.compile.naming import safe
+
+    name = folder.resolve().name
+    if not _is_importable(name):
+        usage_error(
+            f"Python cannot import a package that is called `{name}`",
+            f"name the folder otherwise, such as `-o {safe(name)}`,"
+            " or write all into one module with --single-file",
+        )
+
+
+def _is_importable(name: str) -> bool:
+    return name.isidentifier() and not iskeyword(name)
 
 
 def _say_next(program: Program, compiled: Compiled, folder: Path, *, single_file: bool) -> None:
@@ -94,14 +122,14 @@ def _say_next(program: Program, compiled: Compiled, folder: Path, *, single_file
 
 def _run_command(folder: Path, compiled: Compiled) -> str:
     if not compiled.is_package:
-        return f"python {folder / compiled.main}"
+        return f"python {shlex.quote(str(folder / compiled.main))}"
     module = compiled.main.removesuffix(".py").replace("/", ".")
     where = folder.resolve()
     try:
         inside = where.relative_to(Path.cwd()).parts
     except ValueError:
         inside = ()
-    if inside:
+    if inside and all(map(_is_importable, inside)):
         return f"python -m {'.'.join(inside)}.{module}"
     return f"cd {shlex.quote(str(where.parent))} && python -m {where.name}.{module}"
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import unified_diff
 from pathlib import Path
 
-from sagalang.compile import GeneratedFile
+from sagalang.compile import INIT, GeneratedFile
 from sagalang.compile.seal import Origin, origin, same, source_of
 
 
@@ -46,10 +46,13 @@ class Found:
                 return ""
 
 
-def compare(folder: Path, files: Sequence[GeneratedFile], *, tests: bool) -> list[Found]:
+def compare(
+    folder: Path, files: Sequence[GeneratedFile], others: Mapping[str, str], *, tests: bool
+) -> list[Found]:
     """What is to be made beside what the folders hold. Raises OSError.
 
-    `tests`: whether tests are made; if not, those in the folders are left out.
+    `others`: files that an earlier layout had, and what they were made from, as `package_files`
+    gives them. `tests`: whether tests are made; if not, those in the folders are left out.
     """
     made = [
         Found(path, file.text, _read(path), only_there=not file.source)
@@ -57,13 +60,18 @@ def compare(folder: Path, files: Sequence[GeneratedFile], *, tests: bool) -> lis
         for path in (folder / file.path,)
     ]
     wanted = {found.path for found in made}
-    left = (
-        path
-        for place in sorted({path.parent for path in wanted})
-        for path in sorted(place.glob("*.py"))
-        if path not in wanted and (tests or not path.name.startswith("test_"))
-    )
-    return [*made, *_abandoned(left, {file.source for file in files} - {""})]
+    sources = {file.source for file in files} - {""}
+    near = {path for place in {path.parent for path in wanted} for path in place.glob("*.py")}
+    left = dict.fromkeys(near, sources)
+    left |= {folder / name: {source} for name, source in others.items()}
+    return [
+        *made,
+        *_abandoned(
+            (path, left[path])
+            for path in sorted(left.keys() - wanted)
+            if tests or not path.name.startswith("test_")
+        ),
+    ]
 
 
 def difference(found: Found) -> str:
@@ -77,14 +85,15 @@ def difference(found: Found) -> str:
     return "".join(lines)
 
 
-def _abandoned(paths: Iterable[Path], sources: Collection[str]) -> list[Found]:
+def _abandoned(places: Iterable[tuple[Path, Collection[str]]]) -> list[Found]:
+    """Those that were made from one of the sources beside them; the empty one is of `INIT`."""
     found = []
-    for path in paths:
+    for path, sources in places:
         try:
             text = _read(path)
         except OSError:
             continue  # not ours to judge
-        if text is not None and source_of(text) in sources:
+        if text is not None and ("" if same(text, INIT) else source_of(text)) in sources:
             found.append(Found(path, None, text))
     return found
 

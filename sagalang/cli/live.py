@@ -199,7 +199,7 @@ class Live:
         for row in rows:
             mark = _SPINNER[self._tick % len(_SPINNER)] if row.until is None else " "
             line = f"{paint(BOLD, mark, self._colour)}{self._line(row)}"
-            out.append("\x1b[2K" + _cut(line, width) + "\n")
+            out.append("\x1b[2K" + cut(line, width) + "\n")
         self._stream.write("".join(out))
         self._stream.flush()
         self._drawn = len(rows)
@@ -211,7 +211,7 @@ def _what(entry: j.CallEntry) -> str:
     return f"{entry.label}{inside}"
 
 
-def _cut(line: str, width: int) -> str:
+def cut(line: str, width: int) -> str:
     """At most one terminal line, colour codes not counted."""
     out: list[str] = []
     shown = 0

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sagalang.cli.looking import in_journal
 from sagalang.render.formats import ALL_FORMATS, VIEWS
 from sagalang.render.themes import THEMES
 
 if TYPE_CHECKING:
     from sagalang.cli.drawing import Wanted
+    from sagalang.cli.journals import JournalFile
 
 
 @click.command("render")
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 @click.option("--when", "whens", metavar="FAULT", multiple=True, help="Only what happens then.")
 @click.option("--atlas", metavar="DIR", help="Every way to fail, with an index page.")
 @click.option("--journal", metavar="FILE", help="What a run really did: its --journal.")
+@click.option("--run", "run_id", metavar="ID", help="What a run in the journal file really did.")
+@in_journal
 @click.option("--theme", type=click.Choice(THEMES), help="Colours; light.")
 @click.option("--direction", type=click.Choice(["TB", "LR"]), help="Of graphs: down, or right.")
 @click.option("--values", is_flag=True, help="Show values too, but never secrets.")
@@ -36,6 +40,8 @@ def command(
     whens: tuple[str, ...],
     atlas: str | None,
     journal: str | None,
+    run_id: str | None,
+    db: str | None,
     theme: str | None,
     direction: str | None,
     values: bool,
@@ -53,6 +59,7 @@ def command(
     saga render shop.saga --as flow -o shop.pdf         its steps as a graph
     saga render orders/ --as map -o services.svg        who calls whom, of a whole folder
     saga render --journal run.jsonl -o incident.svg     what a run really did
+    saga render --run o-1 -o incident.svg               the same, from the journal file (--db)
     """
     from sagalang.cli import drawing
     from sagalang.cli.inputs import InputProblem
@@ -62,8 +69,13 @@ def command(
         request = drawing.wanted(view, target, output, theme or "light", direction, values, whens)
         if journal is not None:
             _refuse_beside("--journal", FILE=paths, **{"--as": view, "--when": whens})
-            _refuse_beside("--journal", **{"--atlas": atlas, "--watch": watch})
+            _refuse_beside("--journal", **{"--atlas": atlas, "--watch": watch, "--run": run_id})
             _draw_journal(journal, request, output)
+            return
+        if run_id is not None:
+            _refuse_beside("--run", FILE=paths, **{"--as": view, "--when": whens})
+            _refuse_beside("--run", **{"--atlas": atlas, "--watch": watch})
+            _draw_run(run_id, db, request, output)
             return
         if watch and "-" in paths:
             raise InputProblem("--watch needs a file to look at, not standard input")
@@ -138,10 +150,31 @@ def _files(paths: tuple[str, ...]) -> list[str]:
 
 
 def _draw_journal(path: str, request: Wanted, output: str | None) -> None:
-    from sagalang.cli import drawing
-    from sagalang.cli.journals import load_journal, picture, text_of
+    from sagalang.cli.journals import load_journal
 
-    found = load_journal(path)
+    _put_picture(load_journal(path), request, output)
+
+
+def _draw_run(run_id: str, db: str | None, request: Wanted, output: str | None) -> None:
+    from sagalang.cli.journals import JournalFile
+    from sagalang.cli.looking import journal, opened, the_account, the_run
+
+    path = journal(db)
+    with opened(path) as book:
+        run = the_run(book, run_id, path)
+        found = the_account(book, run, path)
+    by = found.definition
+    _put_picture(
+        JournalFile(by.loaded, run.saga, run.id, run.began, found.entries, by.fakes),
+        request,
+        output,
+    )
+
+
+def _put_picture(found: JournalFile, request: Wanted, output: str | None) -> None:
+    from sagalang.cli import drawing
+    from sagalang.cli.journals import picture, text_of
+
     drawn = picture(found, values=request.values)
     put(drawing.emit(drawn, request, text_of(found)), output)
 

@@ -54,6 +54,7 @@ _OF_RUNTIME = (
     "Retry",
     "RetryBudget",
     "Saga",
+    "SagaCall",
     "SagaDefinition",
     "SagaError",
     "Secret",
@@ -115,7 +116,7 @@ class Module:
     """All classes of a shape that are seen, where there are several: each module has its own."""
     policies: dict[p.Policy, str] = field(default_factory=dict)
     imports: set[str] = field(default_factory=set)
-    helpers: dict[tuple[t.Type, t.Type], str] = field(default_factory=dict)
+    helpers: dict[tuple[t.Type, t.Type, str], str] = field(default_factory=dict)
     helper_texts: list[str] = field(default_factory=list)
     attributes: dict[t.Type, Mapping[str, str]] = field(default_factory=dict)
     """The attributes of each record type by the names of its fields, where they were asked for."""
@@ -158,25 +159,29 @@ class Module:
         """The attribute of a field of a record type."""
         bare = t.required(t.reveal(type_))
         if bare not in self.attributes:
-            self.attributes[bare] = _attributes(self._home(bare), bare)
+            self.attributes[bare] = _attributes(self.home(bare), bare)
         return self.attributes[bare].get(name) or naming.field(name)
 
     def method(self, service: str, operation: str) -> str:
         """The method that makes a call of an operation."""
         if service not in self.methods:
-            home = next((m for m in self.sees if service in m.own.services), self)
+            home = self.declaring("service", service)
             self.methods[service] = _methods(home, self.program.services[service])
         return self.methods[service][operation]
 
-    def _home(self, type_: t.Type) -> Module:
+    def home(self, type_: t.Type) -> Module:
         """The module that declares a record type."""
         match type_:
             case t.RecordRef(name):
-                return next((m for m in self.sees if ("type", name) in m.own_names()), self)
+                return self.declaring("type", name)
             case t.InlineRecord() if type_ in self.inline:
                 return self.foreign.get(self.inline[type_], (self, ""))[0]
             case _:
                 return self
+
+    def declaring(self, kind: str, name: str) -> Module:
+        """The module that declares something that has a name in the language."""
+        return next((m for m in self.sees if (kind, name) in m.own_names()), self)
 
     def own_names(self) -> dict[tuple[str, str], str]:
         """What others may import, without the classes of inline records."""
@@ -198,9 +203,29 @@ def annotation(module: Module, type_: t.Type) -> str:
     return _annotation(module, type_, lambda shape: " | ".join(module.alike.get(shape, ())))
 
 
-def exact(module: Module, type_: t.Type) -> str:
-    """The type where it is declared: a shape of several classes is that of this module."""
-    return _annotation(module, type_, lambda shape: "")
+def exact(module: Module, type_: t.Type, home: Module | None = None) -> str:
+    """The type where it is declared, here or in `home`: of the classes of a shape, that one's."""
+
+    def here(shape: t.InlineRecord) -> str:
+        if home is None or home is module:
+            return ""
+        there = home.inline[shape]
+        declared = home.foreign.get(there, (home, there))
+        return next(name for name, found in module.foreign.items() if found == declared)
+
+    return _annotation(module, type_, here)
+
+
+def is_several(module: Module, type_: t.Type) -> bool:
+    """Whether values of the type hold a shape of several classes, outside of named records."""
+    match type_:
+        case t.InlineRecord(fields):
+            inside = any(is_several(module, kind) for _, kind, _ in fields)
+            return inside or type_ in module.alike
+        case t.Optional(item) | t.ListOf(item) | t.MapOf(item) | t.Secret(item):
+            return is_several(module, item)
+        case _:
+            return False
 
 
 def _annotation(module: Module, type_: t.Type, several: Callable[[t.InlineRecord], str]) -> str:

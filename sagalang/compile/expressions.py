@@ -8,9 +8,19 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 
-from sagalang.compile import naming
-from sagalang.compile.context import CannotCompile, Module, annotation, exact
+from sagalang.compile.context import CannotCompile, Module, exact
+from sagalang.compile.conversions import convert, fitted
 from sagalang.compile.layout import (
+    ADD,
+    AND,
+    ATOM,
+    COMPARE,
+    CONDITIONAL,
+    LAMBDA,
+    MULTIPLY,
+    NOT,
+    OR,
+    UNARY,
     Bracket,
     Doc,
     Enclosed,
@@ -23,15 +33,12 @@ from sagalang.compile.layout import (
     sequence,
     width,
 )
-from sagalang.compile.layout import statement as laid
+from sagalang.compile.literals import decimal, duration, string
 from sagalang.compile.naming import Names
 from sagalang.model import program as p
 from sagalang.model import types as t
 from sagalang.model.expressions import may_fail
 from sagalang.runtime.data import member
-
-# How tightly Python binds; a part that binds less than its place needs goes into brackets.
-LAMBDA, CONDITIONAL, OR, AND, NOT, COMPARE, ADD, MULTIPLY, UNARY, ATOM = range(10)
 
 _BINDING = {"+": ADD, "-": ADD, "*": MULTIPLY, "or": OR, "and": AND}
 
@@ -65,6 +72,13 @@ def render(module: Module, expr: p.Expr | None, env: Env, needed: int = LAMBDA) 
     return doc if binding >= needed else Enclosed("", doc)
 
 
+def render_for(home: Module, module: Module, expr: p.Expr | None, type_: t.Type, env: Env) -> Doc:
+    """The expression as a value of what `home` declares: an argument, a field, a result."""
+    doc = render(module, expr, env)
+    null = expr is None or (isinstance(expr, p.Const) and expr.value is None)
+    return doc if null else fitted(module, doc, type_, home)
+
+
 def _render(module: Module, expr: p.Expr, env: Env) -> tuple[Doc, int]:
     match expr:
         case p.Const():
@@ -82,12 +96,18 @@ def _render(module: Module, expr: p.Expr, env: Env) -> tuple[Doc, int]:
         case p.Index(value=value, index=index):
             parts = render(module, value, env), render(module, index, env)
             return call(module.use("item"), *parts), ATOM
+        case p.Unary(operator="-", operand=p.Unary(operator="-", operand=operand)):
+            return _render(module, operand, env)
         case p.Unary(operator="not", operand=operand):
-            return Prefix("not ", render(module, operand, env, NOT)), NOT
+            return _negated(module, operand, env)
         case p.Unary(operand=operand):
             return Prefix("-", render(module, operand, env, UNARY)), UNARY
         case p.Binary():
             return _binary(module, expr, env)
+        case p.Conditional(condition, p.Const(value=True), p.Const(value=False)):
+            return _render(module, condition, env)
+        case p.Conditional(condition, p.Const(value=False), p.Const(value=True)):
+            return _negated(module, condition, env)
         case p.Conditional(condition=condition, then=then, otherwise=otherwise):
             parts_ = (
                 ("", render(module, then, env, OR)),
@@ -98,7 +118,7 @@ def _render(module: Module, expr: p.Expr, env: Env) -> tuple[Doc, int]:
         case p.MakeRecord(fields=fields, type=type_):
             return make_record(module, type_, fields, env), ATOM
         case p.Update(value=value, fields=fields, type=type_):
-            changes = _keywords(module, type_, fields, env)
+            changes = keywords(module, type_, fields, env)
             return call(module.use("replace"), render(module, value, env), *changes), ATOM
         case p.MakeList(items=items):
             return sequence([render(module, item, env) for item in items]), ATOM
@@ -121,49 +141,6 @@ def key_of(step: str | None, env: Env) -> str:
 
 
 # --- Constants ---------------------------------------------------------------------------------
-
-
-def string(value: str) -> str:
-    """A string literal, with the quotes that need fewer escapes, as formatters choose them."""
-    quote = "'" if value.count('"') > value.count("'") else '"'
-    shown = "".join(_escaped(sign, quote) for sign in value)
-    return quote + shown + quote
-
-
-def _escaped(sign: str, quote: str) -> str:
-    if sign in (quote, "\\"):
-        return "\\" + sign
-    return sign if sign.isprintable() else sign.encode("unicode_escape").decode()
-
-
-def duration(module: Module, value: timedelta) -> str:
-    """`timedelta(hours=1, minutes=30)`"""
-    micros = value // timedelta(microseconds=1)
-    sign, left = ("-", -micros) if micros < 0 else ("", micros)
-    parts = []
-    for unit, size in _UNITS:
-        count, left = divmod(left, size)
-        if count:
-            parts.append(f"{unit}={count}")
-    return f"{sign}{module.use('timedelta')}({', '.join(parts)})"
-
-
-_UNITS = (
-    ("days", 86_400_000_000),
-    ("hours", 3_600_000_000),
-    ("minutes", 60_000_000),
-    ("seconds", 1_000_000),
-    ("milliseconds", 1_000),
-    ("microseconds", 1),
-)
-
-
-def milliseconds(module: Module, value: int) -> str:
-    return duration(module, timedelta(milliseconds=value))
-
-
-def decimal(module: Module, value: Decimal) -> str:
-    return f'{module.use("Decimal")}("{value}")'
 
 
 def _constant(module: Module, expr: p.Const) -> tuple[Doc, int]:
@@ -194,11 +171,17 @@ def _member(module: Module, expr: p.Member, env: Env) -> Doc:
     return Suffix(value, "." + module.attribute(bare, expr.name))
 
 
-def _keywords(
+def keywords(
     module: Module, type_: t.Type, fields: tuple[tuple[str, p.Expr], ...], env: Env
 ) -> list[Doc]:
+    """`name=value` for the fields of a record."""
+    bare = t.required(t.reveal(type_))
+    home, kinds = module.home(bare), {name: kind for name, kind, _ in module.fields_of(bare)}
     return [
-        Prefix(module.attribute(type_, name) + "=", render(module, value, env))
+        Prefix(
+            module.attribute(type_, name) + "=",
+            render_for(home, module, value, kinds.get(name, value.type), env),
+        )
         for name, value in fields
     ]
 
@@ -215,7 +198,7 @@ def make_record(
         if not entries:
             return call(module.use("make_map"))
         return call(module.use("make_map"), Bracket(Text(""), entries, "{", "}"))
-    return call(exact(module, bare), *_keywords(module, bare, fields, env))
+    return call(exact(module, bare), *keywords(module, bare, fields, env))
 
 
 # --- Operators ---------------------------------------------------------------------------------
@@ -237,11 +220,30 @@ def _binary(module: Module, expr: p.Binary, env: Env) -> tuple[Doc, int]:
             tighter = binding if sign in ("and", "or") else binding + 1
             operands = (
                 *_operands(module, left, sign, env),
-                (f"{sign} ", render(module, right, env, tighter)),
+                (f"{sign} ", render(module, right, env, _needed(right, sign, tighter))),
             )
             return Parts(operands), binding
         case _:
             raise CannotCompile(expr.span, f"the operator `{sign}`")
+
+
+def _negated(module: Module, expr: p.Expr, env: Env) -> tuple[Doc, int]:
+    """`not` as Python has it: part of the operator where there is one."""
+    match expr:
+        case p.Binary(operator="==" | "!=" as sign, left=left, right=right):
+            other = "!=" if sign == "==" else "=="
+            return _comparison(module, p.Binary(other, left, right, expr.type, expr.span), env)
+        case p.Apply(function="contains"):
+            return _membership(module, expr, "not in", env), COMPARE
+        case p.Unary(operator="not", operand=operand):
+            return _render(module, operand, env)
+        case _:
+            return Prefix("not ", render(module, expr, env, NOT)), NOT
+
+
+def _membership(module: Module, expr: p.Apply, sign: str, env: Env) -> Doc:
+    whole, part = (_comparable(module, arg, env) for arg in expr.args)
+    return Parts((("", part), (f"{sign} ", whole)))
 
 
 def _operands(module: Module, expr: p.Expr, sign: str, env: Env) -> tuple[tuple[str, Doc], ...]:
@@ -250,7 +252,13 @@ def _operands(module: Module, expr: p.Expr, sign: str, env: Env) -> tuple[tuple[
         doc, binding = _render(module, expr, env)
         if isinstance(doc, Parts) and binding == _BINDING[sign]:
             return doc.parts
-    return (("", render(module, expr, env, _BINDING[sign])),)
+    return (("", render(module, expr, env, _needed(expr, sign, _BINDING[sign]))),)
+
+
+def _needed(operand: p.Expr, sign: str, usual: int) -> int:
+    """Brackets show which of `and` and `or` binds; Python needs none."""
+    mixed = sign == "or" and isinstance(operand, p.Binary) and operand.operator == "and"
+    return NOT if mixed else usual
 
 
 def _comparison(module: Module, expr: p.Binary, env: Env) -> tuple[Doc, int]:
@@ -263,10 +271,16 @@ def _comparison(module: Module, expr: p.Binary, env: Env) -> tuple[Doc, int]:
         if right.value is (sign == "=="):
             return _render(module, left, env)
         return Prefix("not ", render(module, left, env, NOT)), NOT
-    one, other = (render(module, side, env, COMPARE + 1) for side in (left, right))
+    one, other = (_comparable(module, side, env) for side in (left, right))
     if _constancy(one) > _constancy(other):
         one, other, sign = other, one, _MIRRORED.get(sign, sign)
     return Parts((("", one), (f"{sign} ", other))), COMPARE
+
+
+def _comparable(module: Module, expr: p.Expr, env: Env) -> Doc:
+    """Instances of different classes are never equal in Python."""
+    doc = render(module, expr, env, COMPARE + 1)
+    return fitted(module, doc, expr.type, module)
 
 
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
@@ -351,8 +365,7 @@ def _apply(module: Module, expr: p.Apply, env: Env) -> tuple[Doc, int]:
         case "min" | "max":
             return call(expr.function, *args), ATOM
         case "contains":
-            whole, part = (render(module, arg, env, COMPARE + 1) for arg in expr.args)
-            return Parts((("", part), ("in ", whole))), COMPARE
+            return _membership(module, expr, "in", env), COMPARE
         case "lower" | "upper":
             return Suffix(render(module, expr.args[0], env, ATOM), f".{expr.function}()"), ATOM
         case "round":
@@ -422,110 +435,3 @@ def _converted_record(module: Module, value: p.MakeRecord, type_: t.Type, env: E
         if name in wanted
     )
     return make_record(module, bare, fields, env)
-
-
-def convert(
-    module: Module, doc: Doc, binding: int, source: t.Type, target: t.Type
-) -> tuple[Doc, int]:
-    """A value of type `source` made to fit `target`."""
-    source, target = t.reveal(source), t.reveal(target)
-    if not _changes(module, source, target):
-        return doc, binding
-    match source, target:
-        case t.Optional(inner), t.Optional(outer):
-            return call(_helper(module, source, target), doc), ATOM
-        case _, t.Optional(outer):
-            return convert(module, doc, binding, source, outer)
-        case _, _ if target == t.DECIMAL:
-            return call(module.use("Decimal"), doc), ATOM
-        case _, _ if target == t.JSON:
-            return call(module.use("to_json"), doc), ATOM
-        case t.ListOf(inner), t.ListOf(outer):
-            value = module.taken.inner().claim("value")
-            element, _ = convert(module, Text(value), ATOM, inner, outer)
-            return Enclosed("tuple", Parts((("", element), (f"for {value} in ", doc)))), ATOM
-        case _:
-            return call(_helper(module, source, target), doc), ATOM
-
-
-def _changes(module: Module, source: t.Type, target: t.Type) -> bool:
-    """Whether a value has to be changed to be of the other type."""
-    match t.reveal(source), t.reveal(target):
-        case ((t.Null() | t.Unknown()), _):
-            return False
-        case _, t.Unknown():
-            return False
-        case t.Optional(inner), t.Optional(outer):
-            return _changes(module, inner, outer)
-        case one, t.Optional(outer):
-            return _changes(module, one, outer)
-        case (t.ListOf(inner), t.ListOf(outer)) | (t.MapOf(inner), t.MapOf(outer)):
-            return _changes(module, inner, outer)
-        case one, other:
-            return one != other
-
-
-def _helper(module: Module, source: t.Type, target: t.Type) -> str:
-    """A function of the module that converts: for what no expression says clearly."""
-    found = module.helpers.get((source, target))
-    if found is not None:
-        return found
-    given, wanted = annotation(module, source), annotation(module, target)
-    base = t.required(target)
-    label = exact(module, base)
-    name = module.taken.claim("as_" + naming.snake(label if label.isidentifier() else "value"))
-    module.helpers[source, target] = name
-    value = module.taken.inner().claim("value")
-    body = _conversion(module, value, source, target)
-    lines = [
-        f"def {name}({value}: {given}) -> {wanted}:",
-        f'    """The same value as {"an" if label[0] in "AEIOU" else "a"} `{label}`."""',
-        *laid("return ", body, 4),
-    ]
-    module.helper_texts.append("\n".join(lines))
-    return name
-
-
-def _conversion(module: Module, value: str, source: t.Type, target: t.Type) -> Doc:
-    def member_of(name: str) -> Doc:
-        return Text(f"{value}.{module.attribute(source, name)}")
-
-    match source, target:
-        case t.Optional(inner), t.Optional(outer):
-            converted, _ = convert(module, Text(value), ATOM, inner, outer)
-            asked = Text(f"{value} is None")
-            return Parts((("", Text("None")), ("if ", asked), ("else ", converted)))
-        case t.MapOf(inner), t.MapOf(outer):
-            names = module.taken.inner()
-            name, entry = names.claim("name"), names.claim("entry")
-            converted, _ = convert(module, Text(entry), ATOM, inner, outer)
-            pair = Parts(
-                (
-                    ("", sequence([Text(name), converted])),
-                    (f"for {name}, {entry} in ", Text(f"{value}.items()")),
-                )
-            )
-            return Enclosed(module.use("make_map"), pair)
-        case t.InlineRecord(fields), t.MapOf(outer):
-            entries = tuple(
-                Prefix(
-                    string(name) + ": ",
-                    convert(module, member_of(name), ATOM, kind, outer)[0],
-                )
-                for name, kind, _ in fields
-            )
-            return call(module.use("make_map"), Bracket(Text(""), entries, "{", "}"))
-        case t.InlineRecord(fields), _:
-            have = {name: kind for name, kind, _ in fields}
-            wanted = module.fields_of(target)
-            parts = [
-                Prefix(
-                    module.attribute(target, name) + "=",
-                    convert(module, member_of(name), ATOM, have[name], kind)[0],
-                )
-                for name, kind, _ in wanted
-                if name in have
-            ]
-            return call(exact(module, target), *parts)
-        case _:
-            raise AssertionError(f"no conversion: {t.show(source)} to {t.show(target)}")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from sagalang.compile import reads
 from sagalang.compile.context import Module
-from sagalang.compile.expressions import Env, render, string
+from sagalang.compile.expressions import Env, render
 from sagalang.compile.layout import (
     Bracket,
     Doc,
@@ -17,6 +17,7 @@ from sagalang.compile.layout import (
     sequence,
     statement,
 )
+from sagalang.compile.literals import string
 from sagalang.graph.structure import bodies, statements
 from sagalang.model import program as p
 from sagalang.runtime.fake_relations import Relation, Relations, Unseen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -75,7 +75,17 @@ def compile_package(
     return _compiled(program, split(program), tests, templates)
 
 
-_INIT: Final = "# Makes this folder a package: its modules import each other.\n"
+INIT: Final = "# Makes this folder a package: its modules import each other.\n"
+"""What `__init__.py` holds."""
+
+
+def package_files(program: Program) -> dict[str, str]:
+    """The files that `compile_package` and its tests would have, and what their seals call the
+    files that they are made from; empty for `__init__.py`."""
+    made = tuple(split(program))
+    found = {_file(module.path): _source(module) for module in made}
+    found[_tests_file(made[-1])] = _source(made[-1])
+    return found | dict.fromkeys(_inits(made), "")
 
 
 def _compiled(
@@ -91,14 +101,23 @@ def _compiled(
         return Compiled((), (NotCompilable(found.span, found.what),))
     main = made[-1]
     if tests and program.scenarios:
-        path = (*main.path[:-1], f"test_{main.path[-1]}")
         text = printed("tests.py.jinja", tests_view(tuple(made)), templates)
-        files[_file(path)] = _source(main), text
+        files[_tests_file(main)] = _source(main), text
     sealed = [GeneratedFile(path, seal(text, name), name) for path, (name, text) in files.items()]
-    if len(made) > 1:
-        folders = sorted({path[:n] for path in (m.path for m in made) for n in range(len(path))})
-        sealed += [GeneratedFile(_file((*f, "__init__")), _INIT, "") for f in folders]
+    sealed += [GeneratedFile(path, INIT, "") for path in _inits(made)]
     return Compiled(tuple(sealed), main=_file(main.path))
+
+
+def _tests_file(main: Module) -> str:
+    return _file((*main.path[:-1], f"test_{main.path[-1]}"))
+
+
+def _inits(made: Sequence[Module]) -> list[str]:
+    """What makes folders packages, where modules import each other."""
+    if len(made) == 1:
+        return []
+    folders = sorted({path[:n] for path in (m.path for m in made) for n in range(len(path))})
+    return [_file((*folder, "__init__")) for folder in folders]
 
 
 def _file(path: tuple[str, ...]) -> str:

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 WIDTH = 100
 STEP = 4
 
+# How tightly Python binds; a part that binds less than its place needs goes into brackets.
+LAMBDA, CONDITIONAL, OR, AND, NOT, COMPARE, ADD, MULTIPLY, UNARY, ATOM = range(10)
+
 
 @dataclass(frozen=True, slots=True)
 class Text:
@@ -75,10 +78,15 @@ def call(name: str, *items: Doc) -> Bracket:
 
 
 def width(text: str) -> int:
-    """Columns, as linters count them: wide signs of East Asia take two."""
-    if text.isascii():
-        return len(text)
-    return sum(1 + (unicodedata.east_asian_width(sign) in "WF") for sign in text)
+    """Columns, as linters count them: wide signs of East Asia take two, marks on others none."""
+    return len(text) if text.isascii() else sum(map(_columns, text))
+
+
+def _columns(sign: str) -> int:
+    # The later letters of a Korean syllable stand in the block of the first.
+    if unicodedata.category(sign) in ("Mn", "Me", "Cf") or "\u1160" <= sign <= "\u11ff":
+        return 0
+    return 1 + (unicodedata.east_asian_width(sign) in "WF")
 
 
 def flat(doc: Doc) -> str:
@@ -159,25 +167,28 @@ def statement(prefix: str, doc: Doc, indent: int, suffix: str = "") -> list[str]
 
     What has no brackets of its own is put into some when it does not fit.
     """
-    fits = indent + width(prefix) + width(flat(doc)) + len(suffix) <= WIDTH
+    behind = width(suffix)
+    fits = indent + width(prefix) + width(flat(doc)) + behind <= WIDTH
     lines = None
     if not fits and isinstance(doc, Parts):
-        lines = _in_one_go(doc, indent, width(prefix), len(suffix))
+        lines = _in_one_go(doc, indent, width(prefix), behind)
         doc = Enclosed("", doc)
     if not fits and isinstance(doc, Text) and indent + STEP + width(doc.text) <= WIDTH:
         doc = Enclosed("", doc)  # a string: nothing else is that long
-    lines = lines or lay(doc, indent, width(prefix), len(suffix))
+    lines = lines or lay(doc, indent, width(prefix), behind)
     lines[0] = prefix + lines[0]
     lines[-1] += suffix
     return [" " * indent + line for line in lines]
 
 
 def _in_one_go(doc: Parts, indent: int, before: int, after: int) -> list[str] | None:
-    """One operator between parts of which the first or the last has brackets: these are broken,
-    not the line before the operator. None where that is not the way."""
+    """One operator between parts of which the first begins or the last ends with brackets: these
+    are broken, not the line before the operator. None where that is not the way."""
     parts = tuple(_leaves(doc))
     signs = [text for text, _ in doc.parts[1:]]
-    if len(signs) != 1 or not (_opens(parts[0][1]) or _opens(parts[-1][1])):
+    first, last = parts[0][1], parts[-1][1]
+    begins = _opens(first) and flat(first).startswith(("(", "[", "{"))
+    if len(signs) != 1 or not (begins or _opens(last)):
         return None
     lines = [""]
     for index, (text, part) in enumerate(parts):

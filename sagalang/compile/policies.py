@@ -7,8 +7,8 @@ from typing import Final
 
 from sagalang.compile import naming
 from sagalang.compile.context import Module
-from sagalang.compile.expressions import decimal
 from sagalang.compile.layout import Doc, Prefix, Text, call
+from sagalang.compile.literals import decimal, string
 from sagalang.model import program as p
 from sagalang.model.program import RELENTLESS
 
@@ -102,8 +102,6 @@ def _value(module: Module, value: object) -> Doc:
         case int():
             return Text(f"{value:_}")
         case str():
-            from sagalang.compile.expressions import string
-
             return Text(string(value))
         case _:
             return _struct(module, _CLASSES[type(value)], value)  # type: ignore[index]

@@ -135,3 +135,44 @@ def bound(block: p.Block) -> dict[str, t.Type]:
             case _:
                 pass
     return found
+
+
+def forgotten(body: p.Block, handler: p.Block) -> frozenset[str]:
+    """The names that are null behind the handler, and that the body may have bound before it
+    failed."""
+    before = p.Block(body.statements[:-1])
+    # What every handler that goes on binds is never null.
+    maybe = {name for name, kind in body.exports if t.is_optional(kind)}
+    return (frozenset(bound(before)) & maybe) - frozenset(bound(handler))
+
+
+def gives(last: p.Statement | None, name: str) -> bool:
+    """Whether the last statement of a block binds this name, and gives nothing else."""
+    match last:
+        case p.Step() | p.ChildStep() | p.Let():
+            return last.name == name
+        case p.Wait() | p.Poll():
+            return last.name == name and not isinstance(last.otherwise, p.Abort)
+        case p.For():
+            return name in dict(last.binds)
+        case _:
+            return False
+
+
+def raises(block: p.Block) -> bool:
+    """Whether an exception is raised in the text of a block, functions inside it left out."""
+    for item in block.statements:
+        match item:
+            case p.Abort():
+                return True
+            case p.Wait(otherwise=p.Abort()) | p.Poll(otherwise=p.Abort()):
+                return True
+            case p.If(then=then, otherwise=otherwise) if raises(then) or raises(otherwise):
+                return True
+            case p.For(at_once=1, body=body) if raises(body):
+                return True
+            case p.Attempt(body=body) if raises(body):  # a handler has an exception of its own
+                return True
+            case _:
+                pass
+    return False

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sagalang.compile import naming, reads
-from sagalang.compile.context import CannotCompile, Module, annotation, exact
-from sagalang.compile.expressions import Env, render, string
+from sagalang.compile.context import CannotCompile, Module, exact
+from sagalang.compile.expressions import Env, render_for
 from sagalang.compile.layout import (
     WIDTH,
     Prefix,
@@ -15,6 +15,7 @@ from sagalang.compile.layout import (
     statement,
     wrap,
 )
+from sagalang.compile.literals import string
 from sagalang.compile.view_models import ClassView, EnumView
 from sagalang.model import program as p
 from sagalang.model import types as t
@@ -117,11 +118,11 @@ def _field(module: Module, name: str, attr: str, type_: t.Type, wire: str) -> st
 def constant(module: Module, found: p.Constant) -> str:
     env = Env({})
     if may_fail(found.value):
-        raise CannotCompile(found.span, f"the constant `{found.name}`, which may have no value")
-    doc = render(module, found.value, env)
+        raise CannotCompile(found.span, f"a constant that may have no value, as `{found.name}`,")
+    doc = render_for(module, module, found.value, found.type, env)
     if reads.mentions(found.value, (p.Binary, p.Apply)):
         doc = call(module.use("exactly"), Prefix("lambda: ", doc))
     name = module.name("constant", found.name)
     simple = isinstance(found.value, p.Const | p.MakeRecord)
-    prefix = f"{name} = " if simple else f"{name}: {annotation(module, found.type)} = "
+    prefix = f"{name} = " if simple else f"{name}: {exact(module, found.type)} = "
     return joined(statement(prefix, doc, 0))

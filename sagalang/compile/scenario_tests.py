@@ -7,7 +7,7 @@ from typing import Final
 
 from sagalang.compile import naming, reads
 from sagalang.compile.context import CannotCompile, Module
-from sagalang.compile.expressions import Env, milliseconds, render, string
+from sagalang.compile.expressions import Env, render_for
 from sagalang.compile.fake_views import fakes
 from sagalang.compile.imports import imports_of_tests
 from sagalang.compile.layout import (
@@ -19,6 +19,7 @@ from sagalang.compile.layout import (
     docstring,
     statement,
 )
+from sagalang.compile.literals import milliseconds, string
 from sagalang.compile.package import names_read
 from sagalang.compile.scenario_views import TestsView, TestView
 from sagalang.compile.steps import error_class
@@ -97,7 +98,7 @@ def _test(module: Module, tools: Tools, names: _Names, scenario: p.Scenario) -> 
             raise CannotCompile(scenario.span, "it expects nothing, so it proves nothing")
         lines = [*_run(module, tools, names, scenario)]
         for expect in scenario.expects:
-            lines += _expect(module, names.ran, expect)
+            lines += _expect(module, names.ran, expect, scenario)
         if len(module.inline) > answers:
             raise CannotCompile(scenario.span, "it has a record that the module has no class for")
     except CannotCompile as found:
@@ -106,11 +107,11 @@ def _test(module: Module, tools: Tools, names: _Names, scenario: p.Scenario) -> 
     return TestView(name, doc, where, "", tuple(lines))
 
 
-def _known(module: Module, expr: p.Expr, what: str) -> Doc:
-    """An expression of constants."""
+def _known(module: Module, expr: p.Expr, what: str, type_: t.Type, home: Module) -> Doc:
+    """An expression of constants, as a value of what `home` declares."""
     if may_fail(expr):
         raise CannotCompile(expr.span, f"{what} may have no value")
-    doc = render(module, expr, Env({}))
+    doc = render_for(home, module, expr, type_, Env({}))
     if reads.mentions(expr, (p.Binary, p.Apply)):
         return call(module.use("exactly"), Prefix("lambda: ", doc))
     return doc
@@ -118,7 +119,11 @@ def _known(module: Module, expr: p.Expr, what: str) -> Doc:
 
 def _run(module: Module, tools: Tools, names: _Names, scenario: p.Scenario) -> list[str]:
     saga = module.program.sagas[scenario.saga]
-    args = [_known(module, arg, "an argument of the saga") for arg in scenario.args]
+    home = module.declaring("definition", scenario.saga)
+    args = [
+        _known(module, arg, "an argument of the saga", param.type, home)
+        for arg, param in zip(scenario.args, saga.params, strict=False)
+    ]
     parts: list[Doc] = [call(module.name("definition", scenario.saga), *args)]
     parts += [_fault(module, tools, fault) for fault in scenario.faults]
     if scenario.sends:
@@ -135,26 +140,27 @@ def _run(module: Module, tools: Tools, names: _Names, scenario: p.Scenario) -> l
 
 def _fault(module: Module, tools: Tools, fault: p.Fault) -> Doc:
     parts: list[Doc] = [Text(string(fault.operation))]
+    service, _, operation = fault.operation.partition(".")
+    home = module.declaring("service", service)
+    declared = module.program.services[service].operations[operation]
     if fault.args is not None:
-        service, _, operation = fault.operation.partition(".")
         called = f"{module.name('service', service)}.{module.method(service, operation)}"
-        given = [_known(module, arg, "an argument of a fault") for arg in fault.args]
+        given = [
+            _known(module, arg, "an argument of a fault", param.type, home)
+            for arg, param in zip(fault.args, declared.params, strict=False)
+        ]
         parts = [call(called, *given)]
     parts.append(Text(string(fault.kind)))
     if fault.error is not None:
         parts.append(Text(f"error={error_class(module, fault.error)}"))
     if fault.fields:
         error = t.RecordRef(fault.error or "")
-        entries = tuple(
-            Prefix(
-                f"{string(module.attribute(error, name))}: ",
-                _known(module, value, "a field of a fault"),
-            )
-            for name, value in fault.fields
-        )
+        known = _fields(module, error, fault.fields, "a field of a fault")
+        entries = tuple(Prefix(f"{string(name)}: ", value) for name, value in known)
         parts.append(Prefix("fields=", Bracket(Text(""), entries, "{", "}")))
     if fault.value is not None:
-        parts.append(Prefix("value=", _known(module, fault.value, "the value of a fault")))
+        value = _known(module, fault.value, "the value of a fault", declared.result, home)
+        parts.append(Prefix("value=", value))
     if fault.after:
         parts.append(Text(f"after={_span(module, fault.after)}"))
     if fault.times is None:
@@ -166,14 +172,23 @@ def _fault(module: Module, tools: Tools, fault: p.Fault) -> Doc:
 
 def _send(module: Module, tools: Tools, found: p.Send) -> Doc:
     event = t.RecordRef(found.event)
-    fields = [
-        Prefix(f"{module.attribute(event, name)}=", _known(module, value, "a field of an event"))
-        for name, value in found.fields
-    ]
+    known = _fields(module, event, found.fields, "a field of an event")
+    fields = [Prefix(f"{name}=", value) for name, value in known]
     parts: list[Doc] = [call(module.name("type", event.name), *fields)]
     if found.after:
         parts.append(Text(f"after={_span(module, found.after)}"))
     return call(tools.use("send"), *parts)
+
+
+def _fields(
+    module: Module, record: t.RecordRef, fields: tuple[tuple[str, p.Expr], ...], what: str
+) -> list[tuple[str, Doc]]:
+    """Attributes and values of an event or an error."""
+    home, kinds = module.home(record), {name: kind for name, kind, _ in module.fields_of(record)}
+    return [
+        (module.attribute(record, name), _known(module, value, what, kinds[name], home))
+        for name, value in fields
+    ]
 
 
 def _span(module: Module, ms: p.Ms) -> str:
@@ -183,13 +198,15 @@ def _span(module: Module, ms: p.Ms) -> str:
 # --- What is expected --------------------------------------------------------------------------
 
 
-def _expect(module: Module, ran: str, expect: p.Expect) -> list[str]:
+def _expect(module: Module, ran: str, expect: p.Expect, scenario: p.Scenario) -> list[str]:
     operation, other = (string(name or "") for name in (expect.operation, expect.other))
     match expect.kind:
         case "completed":
             lines = [f'    assert {ran}.outcome == "completed"']
             if expect.value is not None:
-                value = _known(module, expect.value, "the value that is expected")
+                result = module.program.sagas[scenario.saga].result
+                home = module.declaring("definition", scenario.saga)
+                value = _known(module, expect.value, "the value that is expected", result, home)
                 lines += statement(f"assert {ran}.value == ", value, 4)
             return lines
         case "compensated" if expect.error is not None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from textwrap import dedent
+
 from sagalang.compile import naming, reads
 from sagalang.compile.context import Module, exact
-from sagalang.compile.expressions import Env, milliseconds, render, string
+from sagalang.compile.expressions import Env
 from sagalang.compile.layout import (
     Bracket,
     Doc,
@@ -16,8 +18,10 @@ from sagalang.compile.layout import (
     sequence,
     statement,
 )
+from sagalang.compile.literals import milliseconds, string
+from sagalang.compile.package import names_read
 from sagalang.compile.policies import name_of
-from sagalang.compile.steps import error_class
+from sagalang.compile.steps import error_class, of_operation
 from sagalang.compile.view_models import OperationView, ServiceView
 from sagalang.model import program as p
 from sagalang.model import types as t
@@ -73,10 +77,7 @@ def _binding(module: Module, service: p.Service) -> Doc:
 
 
 def _operation(module: Module, operation: p.Operation) -> OperationView:
-    names = module.taken.inner()
-    names.claim("self")
-    names.claim("key")
-    variables = arguments(names, operation.params)
+    variables = _parameters(module, operation)
     return OperationView(
         _contract(module, operation, variables),
         _method(module, operation, variables),
@@ -84,6 +85,18 @@ def _operation(module: Module, operation: p.Operation) -> OperationView:
         _builder(module, operation, variables),
         _body(module, operation, variables),
     )
+
+
+def _parameters(module: Module, operation: p.Operation) -> dict[str, str]:
+    """The Python parameters, by the names in the language.
+
+    They may be called like anything else of the module, but for what the call is made with.
+    """
+    names = module.taken.inner()
+    names.claim("key")
+    apart = arguments(names, operation.params)
+    read = names_read(dedent(_body(module, operation, apart))) - set(apart.values())
+    return arguments(naming.Names({"self", *read}), operation.params)
 
 
 def _method(module: Module, operation: p.Operation, variables: dict[str, str]) -> str:
@@ -125,7 +138,7 @@ def _body(module: Module, operation: p.Operation, variables: dict[str, str]) -> 
         args.append(Text(name_of(module, policy)))
     if operation.probe is not None:
         env = Env(variables, key="key")
-        asked = _probe(module, operation.probe, env)
+        asked = of_operation(module, operation.probe, env)
         if any(reads.mentions(arg, p.KeyOf) for arg in operation.probe.args):
             asked = Prefix("lambda key: ", asked)
         args.append(Prefix("probe=", asked))
@@ -143,12 +156,6 @@ def _optional_tail(params: tuple[p.Param, ...]) -> int:
     while index and t.is_optional(params[index - 1].type):
         index -= 1
     return index
-
-
-def _probe(module: Module, found: p.Call, env: Env) -> Doc:
-    args = [render(module, arg, env) for arg in found.args]
-    service = module.name("service", found.service)
-    return call(f"{service}.{module.method(found.service, found.operation)}", *args)
 
 
 def _contract(module: Module, operation: p.Operation, variables: dict[str, str]) -> str:

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from sagalang.compile import naming, reads, steps
 from sagalang.compile.context import annotation
-from sagalang.compile.expressions import Env, render, string
+from sagalang.compile.expressions import Env, render, render_for
 from sagalang.compile.layout import Bracket, Doc, Parts, Prefix, Text, call
+from sagalang.compile.literals import string
 from sagalang.compile.writer import Body, Function
 from sagalang.model import program as p
 from sagalang.model import types as t
@@ -58,7 +59,8 @@ def _write(body: Body, found: p.Statement, env: Env, live: Live) -> Env:
             if isinstance(body.function.saga.result, t.Null) and isinstance(value, p.Const):
                 body.line("return")
             else:
-                body.write("return ", render(module, value, env))
+                result = body.function.saga.result
+                body.write("return ", render_for(module, module, value, result, env))
         case p.Sleep(value=value, path=path):
             args = Text(string(path)), render(module, value, env)
             body.write("await ", call(f"{env.saga}.sleep", *args))
@@ -191,18 +193,9 @@ def _attempt(body: Body, found: p.Attempt, env: Env, live: Live) -> Env:
         write_block(inner.deeper(), found.body, shared, live)
     for handler in found.handlers:
         with body.scope():
-            forgotten = _forgotten(found.body, handler.body)
+            forgotten = reads.forgotten(found.body, handler.body)
             _handler(body, handler, forgotten, shared, live)
     return replace(env, names={**env.names, **shared.targets})
-
-
-def _forgotten(body: p.Block, handler: p.Block) -> Live:
-    """The names that are null behind the handler, and that the body may have bound before it
-    failed."""
-    before = p.Block(body.statements[:-1])
-    # What every handler that goes on binds is never null.
-    maybe = {name for name, kind in body.exports if t.is_optional(kind)}
-    return (frozenset(reads.bound(before)) & maybe) - frozenset(reads.bound(handler))
 
 
 def _handler(body: Body, handler: p.Handler, forgotten: Live, env: Env, live: Live) -> None:
@@ -210,7 +203,7 @@ def _handler(body: Body, handler: p.Handler, forgotten: Live, env: Env, live: Li
     classes = [steps.error_class(module, name) for name in handler.errors]
     shown = classes[0] if len(classes) == 1 else f"({', '.join(classes)})"
     binder = handler.binder if handler.binder in reads.of_block(handler.body) else None
-    raises = _raises(handler.body)
+    raises = reads.raises(handler.body)
     if binder is None and not raises:
         body.line(f"except {shown}:")
         with_caught = []
@@ -234,25 +227,6 @@ def _handler(body: Body, handler: p.Handler, forgotten: Live, env: Env, live: Li
             inside.line(f"{variable} = None")
     write_block(inside, handler.body, env, live)
     del function.caught[len(function.caught) - len(with_caught) :]
-
-
-def _raises(block: p.Block) -> bool:
-    """Whether an exception is raised in the text of a block, functions inside it left out."""
-    for item in block.statements:
-        match item:
-            case p.Abort():
-                return True
-            case p.Wait(otherwise=p.Abort()) | p.Poll(otherwise=p.Abort()):
-                return True
-            case p.If(then=then, otherwise=otherwise) if _raises(then) or _raises(otherwise):
-                return True
-            case p.For(at_once=1, body=body) if _raises(body):
-                return True
-            case p.Attempt(body=body) if _raises(body):  # a handler has an exception of its own
-                return True
-            case _:
-                pass
-    return False
 
 
 # --- Loops -------------------------------------------------------------------------------------
@@ -395,7 +369,7 @@ def _nested(
     params += [Text(f"{v}: {outer.types[v]} = {v}") for v in sorted(read & outer.looping)]
     body.write(f"async def {name}", Bracket(Text(""), tuple(params)), f" -> {returns}:")
     last = block.statements[-1] if block.statements else None
-    if len(exports) == 1 and _answers(last, exports[0][0]):
+    if len(exports) == 1 and reads.gives(last, exports[0][0]):
         function.answers = last
     inner = Body(function, body.indent + 4)
     ended = write_block(inner, block, scope, frozenset(name for name, _ in exports))
@@ -403,19 +377,6 @@ def _nested(
         inner.line(f"return {', '.join(ended.names[name] for name, _ in exports)}")
     body.line()
     return name
-
-
-def _answers(last: p.Statement | None, name: str) -> bool:
-    """Whether the last statement binds just what the function gives."""
-    match last:
-        case p.Step() | p.ChildStep() | p.Let():
-            return last.name == name
-        case p.Wait() | p.Poll():
-            return last.name == name and not isinstance(last.otherwise, p.Abort)
-        case p.For():
-            return name in dict(last.binds)
-        case _:
-            return False
 
 
 def _branch_name(block: p.Block) -> str:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from sagalang.compile import naming, reads
 from sagalang.compile.context import Module, annotation
-from sagalang.compile.expressions import Env, milliseconds, render, string
+from sagalang.compile.expressions import Env, keywords, render, render_for
 from sagalang.compile.layout import Bracket, Doc, Prefix, Text, call
+from sagalang.compile.literals import milliseconds, string
 from sagalang.compile.policies import name_of
 from sagalang.compile.writer import Body
 from sagalang.model import program as p
 from sagalang.model import types as t
 from sagalang.model.expressions import may_fail
-from sagalang.model.policies import forwards, over
+from sagalang.model.policies import forwards
 from sagalang.model.program import RELENTLESS
 
 
@@ -22,9 +24,21 @@ def of_operation(module: Module, found: p.Call, env: Env) -> Doc:
     given = list(found.args)
     while given and given[-1] is None:
         given.pop()
-    args = [render(module, arg, env) for arg in given]
+    home = module.declaring("service", found.service)
+    args = _arguments(home, module, given, module.program.operation(found).params, env)
     service = module.name("service", found.service)
     return call(f"{service}.{module.method(found.service, found.operation)}", *args)
+
+
+def _arguments(
+    home: Module,
+    module: Module,
+    args: Sequence[p.Expr | None],
+    params: Sequence[p.Param],
+    env: Env,
+) -> list[Doc]:
+    typed = zip(args, params, strict=False)  # those left out are the last
+    return [render_for(home, module, arg, param.type, env) for arg, param in typed]
 
 
 def step(body: Body, found: p.Step, env: Env) -> Doc:
@@ -54,11 +68,8 @@ def step(body: Body, found: p.Step, env: Env) -> Doc:
 
 def _undo(body: Body, found: p.Step, env: Env) -> list[Doc]:
     match found.compensation:
-        case p.Compensation(call=undoing, policy=policy):
-            options: list[Doc] = [Prefix("undo=", _compensation(body, found, undoing, env))]
-            if pace(policy) != pace(over(body.function.saga.compensate_with, RELENTLESS)):
-                options.append(Text(f"undo_policy={name_of(body.module, policy)}"))
-            return options
+        case p.Compensation(call=undoing):
+            return [Prefix("undo=", _compensation(body, found, undoing, env))]
         case p.NoCompensation(why=why) if why:
             return [Text(f"no_undo={string(why)}")]
         case _:
@@ -100,8 +111,16 @@ def child(body: Body, found: p.ChildStep, env: Env) -> Doc:
         options.append(Text("best_effort=True"))
     elif found.escalate is not None:
         options.append(Prefix("escalate=", escalation(module, found.escalate)))
-    args = [render(module, arg, env) for arg in found.args]
-    made = call(module.name("definition", found.saga), *args)
+    home = module.declaring("definition", found.saga)
+    args = _arguments(home, module, found.args, module.program.sagas[found.saga].params, env)
+    made: Doc = call(module.name("definition", found.saga), *args)
+    if found.best_effort and any(arg is not None and may_fail(arg) for arg in found.args):
+        result = module.program.sagas[found.saga].result
+        captured = _variables_of(*found.args, env=env)
+        returns = f"SagaCall[{annotation(module, result)}]"
+        if captured & body.function.looping:  # a lambda says nothing of its type
+            module.use("SagaCall")
+        made = body.callback(f"{naming.snake(found.saga)}_call", (), returns, made, captured)
     return call(f"{env.saga}.child", Text(string(found.path)), made, *options)
 
 
@@ -181,10 +200,7 @@ def error_class(module: Module, name: str) -> str:
 
 def error(module: Module, found: p.Abort, env: Env) -> Bracket:
     """`Missing(what="reply")`"""
-    fields = [
-        Prefix(module.attribute(t.RecordRef(found.error), name) + "=", render(module, value, env))
-        for name, value in found.fields
-    ]
+    fields = keywords(module, t.RecordRef(found.error), found.fields, env)
     return call(error_class(module, found.error), *fields)
 
 
@@ -200,8 +216,3 @@ def _escalated(module: Module, otherwise: p.Otherwise) -> list[Doc]:
     if not isinstance(otherwise, p.Escalation):
         return []
     return [Prefix("otherwise=", escalation(module, otherwise))]
-
-
-def pace(policy: p.Policy) -> tuple[object, ...]:
-    """The clauses that a compensation takes from its policy; the rest is the service's."""
-    return forwards(policy).timeout, policy.total, policy.retry

@@ -7,8 +7,8 @@ from hashlib import sha256
 from typing import Any, Final
 
 from sagalang.compile import naming, reads, records, services
-from sagalang.compile.context import Module, annotation
-from sagalang.compile.expressions import Env, milliseconds, render, string
+from sagalang.compile.context import Module, exact
+from sagalang.compile.expressions import Env, render
 from sagalang.compile.imports import group, used_imports
 from sagalang.compile.layout import (
     Bracket,
@@ -21,9 +21,10 @@ from sagalang.compile.layout import (
     sequence,
     statement,
 )
+from sagalang.compile.literals import milliseconds, string
 from sagalang.compile.policies import literal, name_all, name_of
 from sagalang.compile.statements import write_block
-from sagalang.compile.steps import escalation, pace
+from sagalang.compile.steps import escalation
 from sagalang.compile.view_models import ModuleView, SagaView
 from sagalang.compile.writer import Body, Function, spaced
 from sagalang.graph.structure import bodies, statements
@@ -124,14 +125,9 @@ def name_everything(module: Module) -> None:
         for operation in service.operations.values():
             used.setdefault(forwards(operation.policy), f"{service.name}_policy")
     for saga in program.sagas.values():
-        usual = over(saga.compensate_with, RELENTLESS)
-        used.setdefault(usual, f"{saga.name}_compensation")
+        used.setdefault(over(saga.compensate_with, RELENTLESS), f"{saga.name}_compensation")
         for step in _steps(saga):
             used.setdefault(step.policy, f"{step.call.service}_{step.call.operation}_policy")
-            if isinstance(step, p.Step) and isinstance(step.compensation, p.Compensation):
-                found = step.compensation.policy
-                if pace(found) != pace(usual):
-                    used.setdefault(found, f"{step.call.operation}_compensation")
     used.pop(RELENTLESS, None)
     if program.main != module.program.main:  # others may use them all
         used |= {policy: name for name, policy in program.policies.items() if policy not in used}
@@ -253,9 +249,9 @@ def _saga(module: Module, saga: p.Saga) -> SagaView:
     names = module.taken.inner()
     names.claim("saga")
     variables = services.arguments(names, saga.params)
-    types = {variables[q.name]: annotation(module, q.type) for q in saga.params}
+    types = {variables[q.name]: exact(module, q.type) for q in saga.params}
     env = Env(variables, loops=_loops(saga))
-    result = annotation(module, saga.result)
+    result = exact(module, saga.result)
     function = module.name("function", saga.name)
     lines: list[str] = []
     body = Body(Function(module, saga, names, lines, dict(types)), 4)

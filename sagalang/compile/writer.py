@@ -138,11 +138,19 @@ def spaced(lines: list[str]) -> list[str]:
             start = len(made)
             while start and made[start - 1].startswith(" " * indent + "#"):
                 start -= 1
-            # A block that begins with a function needs none; the outermost has a docstring.
-            opens = start > 0 and (made[start - 1].endswith(":") or not made[start - 1])
-            if not opens:
+            if not _needs_none(made[:start], commented=start < len(made)):
                 made.insert(start, "")
         made.append(line)
     while made and not made[-1]:
         made.pop()
     return made
+
+
+def _needs_none(before: Sequence[str], *, commented: bool) -> bool:
+    """Whether a function may follow these lines, or a comment and a function, without a blank."""
+    if not before:  # the docstring of the outermost function
+        return False
+    last = before[-1].lstrip()
+    # Other blocks than functions begin with a blank line, unless a comment stands there.
+    in_function = last.startswith(("async def ", "def ", ") -> "))
+    return not last or (last.endswith(":") and (commented or in_function))

@@ -78,7 +78,7 @@ def full(diagnostic: Diagnostic, sources: Mapping[str, Source], *, colour: bool 
     out = [
         paint(tint, f"{diagnostic.severity.value}[{diagnostic.code}]")
         + paint(_BOLD, f": {diagnostic.message}"),
-        f"{pad}{paint(_BLUE, '-->')} {source.name}:{line}:{column}",
+        f"{pad}{paint(_BLUE, '-->')} {source.name}" + (f":{line}:{column}" if source.text else ""),
         f"{pad} {bar}",
     ]
     order = sorted(
@@ -103,6 +103,8 @@ def full(diagnostic: Diagnostic, sources: Mapping[str, Source], *, colour: bool 
         last = number
         out.append(f"{pad} {bar} " + _underline(here, label, mark, paint, colour_code))
     out.append(f"{pad} {bar}")
+    if not source.text:  # it could not be read, or is empty: no line to show
+        del out[2:]
     out += [f"{pad} = {paint(_BOLD, 'note')}: {note}" for note in diagnostic.notes]
     if diagnostic.help:
         out.append(f"{pad} = {paint(_CYAN, 'help')}: {diagnostic.help}")

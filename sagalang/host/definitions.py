@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -114,7 +114,28 @@ def definition_of(
 def restored(hashed: str, stored: str, sealing: Sealing) -> Definition:
     """A definition from its stored text. Raises `DefinitionError`, `SealingError`."""
     text = _parse(stored)
-    files = _true_files(text, sealing)
+    loaded = _loaded(text, _true_files(text, sealing))
+    return Definition(hashed, stored, loaded, Values(loaded.program), text.fakes, sealing)
+
+
+@dataclass(frozen=True)
+class Covered:
+    """A definition to look at: its literals that are secrets are covered. `files`: by their paths
+    from the folder of the file that was run."""
+
+    main: str
+    files: Mapping[str, str]
+    fakes: bool
+    loaded: Loaded
+
+
+def covered(stored: str) -> Covered:
+    """A definition from its stored text, for which no key is needed. Raises `DefinitionError`."""
+    text = _parse(stored)
+    return Covered(text.main, text.files, text.fakes, _loaded(text, text.files))
+
+
+def _loaded(text: Text, files: dict[str, str]) -> Loaded:
     others = {name: each for name, each in files.items() if name != text.main}
     loaded = load_text(files[text.main], text.main, others)
     if loaded.has_errors:
@@ -123,13 +144,7 @@ def restored(hashed: str, stored: str, sealing: Sealing) -> Definition:
             f"the definition stored with the run cannot be used: {why}",
             f"it was stored by sagalang {text.sagalang}: go on with that version",
         )
-    return Definition(hashed, stored, loaded, Values(loaded.program), text.fakes, sealing)
-
-
-def covered_files(stored: str) -> tuple[str, dict[str, str]]:
-    """The main file of a stored definition, and the texts, secrets covered."""
-    text = _parse(stored)
-    return text.main, text.files
+    return loaded
 
 
 def _true_files(text: Text, sealing: Sealing) -> dict[str, str]:

@@ -9,24 +9,25 @@ with open_store(path, command="saga run", now=clock.now()) as store:
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
 from msgspec.structs import replace
 
 from sagalang.host.definitions import Definition, restored
+from sagalang.host.handle import Handle
 from sagalang.interpret.run import (
-    Run,
     RunResult,
     Send,
     SettlementRefusedError,
     begin,
     defined,
+    outcome_kind,
 )
 from sagalang.machine import events as m
 from sagalang.machine.frozen import freeze
@@ -37,8 +38,9 @@ from sagalang.runtime.clock import Clock, SystemClock
 from sagalang.runtime.earlier import Earlier
 from sagalang.runtime.engine import EngineError, NoSuchRunError, Observer, OtherInputError, named
 from sagalang.runtime.entry_codec import EntryError
-from sagalang.runtime.journal import Entry, Recorded, SagaStarted
+from sagalang.runtime.journal import Entry, SagaStarted
 from sagalang.runtime.journal_events import event_of
+from sagalang.runtime.problems import ConnectProblem
 from sagalang.runtime.protection import Protections
 from sagalang.runtime.sqlite import Message, State, Store
 from sagalang.runtime.sqlite import Run as Row
@@ -53,71 +55,6 @@ Reach = Callable[[Definition], AbstractAsyncContextManager[Transport]]
 """Opens the services of a definition; raises `ConnectProblem`."""
 
 ENDED: Final = (State.COMPLETED, State.COMPENSATED)
-
-
-class Handle:
-    """A run that is being run here. `before`: what was on record of it when it was asked for."""
-
-    def __init__(self, run: Run, definition: Definition, before: Row | None, store: Store) -> None:
-        self.run = run
-        self.definition = definition
-        self.before = before
-        self._store = store
-        self._task: asyncio.Task[RunResult] | None = None
-
-    @property
-    def saga_id(self) -> str:
-        return self.run.saga_id
-
-    @property
-    def over(self) -> bool:
-        return self._task is not None and self._task.done()
-
-    def cancel(self) -> None:
-        """Ask it to abort and undo; past its pivot it goes on."""
-        self.run.cancel()
-
-    def journal(self) -> Sequence[Entry]:
-        """What is on the disk of it and its child sagas, in order. Raises `EngineError`."""
-        row = self._store.reader.run(self.saga_id)
-        if row is None:
-            return ()
-        codec = self.definition.stored.codec
-        return [entry for _, entry in history(self._store.reader, codec, row)]
-
-    def go(self, sends: Sequence[Send] = (), cancel_after: Ms | None = None) -> bool:
-        """Run it, unless it is being run; whether it was not."""
-        if self._task is not None and not self._task.done():
-            return False
-        work = self.run.result(sends, cancel_after)
-        self._task = asyncio.create_task(work, name=f"saga {self.saga_id}")
-        return True
-
-    def when_done(self, call: Callable[[asyncio.Task[RunResult]], object]) -> None:
-        assert self._task is not None
-        self._task.add_done_callback(call)
-
-    async def result(self) -> RunResult:
-        """The end, or where nothing but a person can move it; its journal is read from the file.
-        Raises `EngineError`."""
-        assert self._task is not None
-        result = await asyncio.shield(self._task)
-        entries = self.journal()
-        return dataclasses.replace(result, recorded=Recorded(entries, len(entries)))
-
-    async def stands(self) -> None:
-        """Return when it stands in memory: it began, or was rebuilt. Raises `EngineError`."""
-        assert self._task is not None
-        while self.run.state is None:
-            await asyncio.wait({self._task}, timeout=0.002)
-            if self._task.done():
-                self._task.result()
-
-    async def stop(self) -> None:
-        """Leave it as it is: the journal has it."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
 
 
 class Host:
@@ -151,8 +88,13 @@ class Host:
         self._definitions: dict[str, Definition] = {}
         self._engines: dict[str, SqliteEngine] = {}
         self._opened = AsyncExitStack()
+        self._opening = asyncio.Lock()
+        self._closing = False
         self._messages: asyncio.Queue[Message] = asyncio.Queue()
         self._hearing: asyncio.Task[None] | None = None
+        self._gone_on: Callable[[Handle], object] | None = None
+        self._heard = 0
+        """The last message that was dealt with, or left."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -163,11 +105,14 @@ class Host:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._hearing is not None:
-            self._hearing.cancel()
-            await asyncio.gather(self._hearing, return_exceptions=True)
-        await asyncio.gather(*(handle.stop() for handle in tuple(self.handles.values())))
-        await self._opened.aclose()
+        self._closing = True
+        try:
+            if self._hearing is not None:
+                self._hearing.cancel()
+                await asyncio.gather(self._hearing, return_exceptions=True)
+            await asyncio.gather(*(handle.stop() for handle in tuple(self.handles.values())))
+        finally:
+            await self._opened.aclose()
 
     # --- Runs ----------------------------------------------------------------------------------
 
@@ -227,7 +172,7 @@ class Host:
         found = {row.id: row for row in reader.runs(state=State.RUNNING, limit=None)}
         for message in reader.waiting_messages():
             row = reader.numbered(message.run)
-            if row is not None and row.state not in ENDED:
+            if row is not None and row.ended is None:
                 found[row.id] = row
         roots = {root.id: root for root in map(self.root, found.values())}
         return sorted(roots.values(), key=lambda row: row.number)
@@ -249,6 +194,15 @@ class Host:
             found = self._definitions[row.definition] = restored(row.definition, text, self.sealing)
         return found
 
+    def journal(self, saga_id: str) -> list[Entry]:
+        """What is on the disk of a run and its child sagas, in order. Raises `EngineError`,
+        `EntryError`."""
+        row = self.store.reader.run(saga_id)
+        if row is None:
+            return []
+        codec = self.definition(row).stored.codec
+        return [entry for _, entry in history(self.store.reader, codec, row)]
+
     def _args(self, definition: Definition, row: Row) -> Mapping[str, Any] | None:
         read = entries(self.store.reader, definition.stored.codec, row)
         first = next((entry for _, entry in read if isinstance(entry, SagaStarted)), None)
@@ -264,9 +218,12 @@ class Host:
         sends: Sequence[Send],
         cancel_after: Ms | None,
     ) -> Handle:
-        handle = self.handles.get(saga_id)
-        if handle is None:
+        if saga_id not in self.handles:
             engine = await self._engine(definition, over=row is not None and row.state in ENDED)
+        if self._closing:
+            raise EngineError(f"{self.store.path.name} is being closed")
+        handle = self.handles.get(saga_id)  # somebody else may have asked for it meanwhile
+        if handle is None:
             run = begin(
                 definition.program,
                 saga,
@@ -275,8 +232,14 @@ class Host:
                 saga_id=saga_id,
                 values=definition.values,
             )
-            handle = self.handles[saga_id] = Handle(run, definition, row, self.store)
-        self._go(handle, sends, cancel_after)
+            handle = Handle(run, definition, row, partial(self.journal, saga_id))
+            if row is None:
+                self._go(handle, sends, cancel_after)
+                return handle
+        elif handle.run.definition.saga.name != saga or handle.run.args != args:
+            raise OtherInputError(f"{saga_id} runs already, with other input")
+        self._go(handle)
+        handle.expect(sends, cancel_after)
         return handle
 
     def _go(
@@ -284,54 +247,74 @@ class Host:
     ) -> None:
         """Run it; when it stops, only those who wait for it still know it."""
 
-        def forget(_: Any) -> None:
-            if handle.over and self.handles.get(handle.saga_id) is handle:
+        def stopped(task: asyncio.Task[RunResult]) -> None:
+            if self.handles.get(handle.saga_id) is handle:
                 del self.handles[handle.saga_id]
+            handle.forget_the_world()
+            if not task.cancelled() and (problem := task.exception()) and not handle.awaited:
+                logger.error("%s stopped: %s", words.printable(handle.saga_id), problem)
 
         if handle.go(sends, cancel_after):
-            handle.when_done(forget)
             self.handles[handle.saga_id] = handle
+            handle.when_done(stopped)
 
     async def _engine(self, definition: Definition, *, over: bool) -> SqliteEngine:
-        engine = self._engines.get(definition.hash)
-        if engine is None:
-            # A run that is over calls nobody, whatever became of its services.
-            transport: Transport = (
-                _NOWHERE
-                if over
-                else await self._opened.enter_async_context(self._reach(definition))
-            )
-            engine = SqliteEngine(
-                self.store,
-                definition.stored,
-                self.clock,
-                transport,
-                self._draw,
-                self._observer,
-                self._protections,
-                None if self._earlier is None else self._earlier.found,
-            )
-            if not over:
-                self._engines[definition.hash] = engine
+        async with self._opening:
+            engine = self._engines.get(definition.hash)
+            if engine is None:
+                # A run that is over calls nobody, whatever became of its services.
+                transport: Transport = (
+                    _NOWHERE
+                    if over
+                    else await self._opened.enter_async_context(self._reach(definition))
+                )
+                engine = SqliteEngine(
+                    self.store,
+                    definition.stored,
+                    self.clock,
+                    transport,
+                    self._draw,
+                    self._observer,
+                    self._protections,
+                    None if self._earlier is None else self._earlier.found,
+                )
+                if not over:
+                    self._engines[definition.hash] = engine
         return engine
 
     # --- What others send ----------------------------------------------------------------------
 
-    def listen(self, unknown: Callable[[Row], Awaitable[Handle | None]]) -> None:
+    def listen(
+        self,
+        unknown: Callable[[Row], Awaitable[Handle | None]],
+        gone_on: Callable[[Handle], object] | None = None,
+    ) -> None:
         """From now on take in what other processes send. `unknown`: who goes on with a run that is
-        not under way here; None: nobody, and its messages are kept for later."""
+        not under way here; None: nobody, and its messages are kept for later. `gone_on` is told of
+        each run that took something."""
+        self._gone_on = gone_on
         self.store.listen(self._messages.put_nowait)
         self._hearing = asyncio.create_task(self._hear(unknown), name="inbox")
+
+    async def caught_up(self) -> None:
+        """Return when all that is in the inbox now was taken, refused or left."""
+        assert self._hearing is not None
+        last = max((message.number for message in self.store.reader.waiting_messages()), default=0)
+        while self._heard < last:
+            await asyncio.wait({self._hearing}, timeout=0.01)
 
     async def _hear(self, unknown: Callable[[Row], Awaitable[Handle | None]]) -> None:
         while True:
             message = await self._messages.get()
             try:
                 await self._deal(message, unknown)
-            except (EngineError, EntryError) as problem:
+            except (EngineError, EntryError, ConnectProblem) as problem:
                 # Nothing can be written any more, or the run cannot be gone on with; the message
                 # is kept.
                 logger.error("a message to %s: %s", words.printable(message.run_id), problem)
+            except Exception:
+                logger.exception("a message to %s", words.printable(message.run_id))
+            self._heard = message.number
 
     async def _deal(
         self, message: Message, unknown: Callable[[Row], Awaitable[Handle | None]]
@@ -342,29 +325,39 @@ class Host:
         root = self.root(row)
         handle = self.handles.get(root.id)
         if handle is None:
-            if root.state in ENDED:
-                self.store.refuse(message.number, f"{root.id} is {root.state.value}: it is over")
+            if root.ended is not None:
+                self.store.refuse(message.number, _is_over(root.id, root.state))
                 return
             handle = await unknown(root)
         if handle is None:
             return
-        await handle.stands()
-        if isinstance(handle.run.outcome, m.Completed | m.Compensated):
-            kind = "completed" if isinstance(handle.run.outcome, m.Completed) else "compensated"
-            self.store.refuse(message.number, f"{root.id} is {kind}: it is over")
+        await handle.rests()
+        outcome = handle.run.outcome
+        if outcome is not None and for_good(outcome):
+            self.store.refuse(message.number, _is_over(root.id, outcome_kind(outcome)))
             return
-        refused = self._deliver(message, row, handle)
+        engine = self._engines[handle.definition.hash]
+        engine.taking = message.number
+        try:
+            refused = self._deliver(message, row, handle, engine)
+        finally:
+            engine.taking = None
         if refused is not None:
             self.store.refuse(message.number, refused)
+            return
         self._go(handle)
+        if self._gone_on is not None:
+            self._gone_on(handle)
+        # What the next message may ask for depends on what comes of this one.
+        await handle.until(lambda: not engine.waiting(row.id))
 
-    def _deliver(self, message: Message, row: Row, handle: Handle) -> str | None:
+    def _deliver(
+        self, message: Message, row: Row, handle: Handle, engine: SqliteEngine
+    ) -> str | None:
         """Give a run a message; why it does not take it."""
-        engine = self._engines[handle.definition.hash]
         if message.kind == "cancel":
             if row.id != handle.saga_id:
                 return f"{row.id} is a step of {handle.saga_id}: cancel that"
-            engine.taking = message.number
             handle.run.cancel()
             return None
         codec = handle.definition.stored.codec
@@ -374,22 +367,29 @@ class Host:
             return str(problem)
         match event:
             case m.EventReceived(event=name, id=event_id, value=value):
-                engine.taking = message.number
+                if row.ended is not None:
+                    return _is_over(row.id, row.state)
                 engine.signal(row.id, name, event_id, value)
                 return None
             case m.Settle():
-                engine.taking = message.number
                 try:
                     handle.run.take_settlement(replace(event, at=self.clock.now()), row.id)
                 except SettlementRefusedError as problem:
-                    engine.taking = None
                     return str(problem)
                 except KeyError:
-                    engine.taking = None
                     return f"nothing is open in {row.id}"
                 return None
             case _:
                 return f"this sagalang knows no message of this kind ({message.kind})"
+
+
+def for_good(outcome: m.SagaOutcome) -> bool:
+    """Whether nobody can make a saga that came to this go on."""
+    return not isinstance(outcome, m.Escalated) or all(item.written_off for item in outcome.steps)
+
+
+def _is_over(saga_id: str, kind: str) -> str:
+    return f"{saga_id} is {kind}: it is over"
 
 
 async def nobody(_: Row) -> None:

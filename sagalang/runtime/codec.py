@@ -71,7 +71,11 @@ class Mode(Choice):
     """JSON of a user: unknown fields are refused."""
     PYTHON = "python"
     """A Python function: native values, and objects with attributes, are accepted too."""
+    GIVEN = "given"
+    """A Python program, as input: the same, and unknown fields are refused."""
 
+
+_NATIVE: Final = frozenset({Mode.PYTHON, Mode.GIVEN})
 
 Reader = Callable[[Any], Any]
 Writer = Callable[[Any], Any]
@@ -337,12 +341,13 @@ _SCALARS: Final[dict[Any, Reader]] = {
 
 def _enum_reader(members: Members, mode: Mode) -> Reader:
     by_wire = {wire: name for name, wire in members.pairs}
-    if mode is Mode.PYTHON:
+    native = mode in _NATIVE
+    if native:
         by_wire |= {name: name for name, _ in members.pairs}
     expected = ", ".join(wire for _, wire in members.pairs)
 
     def read_enum(value: Any) -> str:
-        if mode is Mode.PYTHON and isinstance(value, Enum):
+        if native and isinstance(value, Enum):
             value = value.name
         if not isinstance(value, str):
             raise _wrong("a string", value)
@@ -356,12 +361,13 @@ def _enum_reader(members: Members, mode: Mode) -> Reader:
 
 def _enum_class_reader(cls: type[Enum], mode: Mode) -> Reader:
     by_wire: dict[str, Enum] = {member.value: member for member in cls}
-    if mode is Mode.PYTHON:
+    native = mode in _NATIVE
+    if native:
         by_wire |= {member_name(member): member for member in cls}
     expected = ", ".join(member.value for member in cls)
 
     def read_enum(value: Any) -> Enum:
-        if mode is Mode.PYTHON and isinstance(value, Enum):
+        if native and isinstance(value, Enum):
             value = member_name(value)
         if not isinstance(value, str):
             raise _wrong("a string", value)
@@ -374,7 +380,7 @@ def _enum_class_reader(cls: type[Enum], mode: Mode) -> Reader:
 
 
 def _list_reader(item: Reader, mode: Mode) -> Reader:
-    kinds: tuple[type, ...] = (list, tuple, set, frozenset) if mode is Mode.PYTHON else (list,)
+    kinds: tuple[type, ...] = (list, tuple, set, frozenset) if mode in _NATIVE else (list,)
 
     def read_list(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, kinds):
@@ -414,6 +420,8 @@ _MISSING: Final = object()
 
 
 def _record_reader(cls: type, mode: Mode) -> Reader:
+    native = mode in _NATIVE
+
     @lru_cache(maxsize=1)
     def table() -> tuple[tuple[str, str, str, Reader, bool], ...]:
         # Built at the first use and not before: a record may contain itself.
@@ -423,17 +431,20 @@ def _record_reader(cls: type, mode: Mode) -> Reader:
 
     def read_record(value: Any) -> Any:
         is_mapping = type(value) is dict or isinstance(value, Mapping)
-        if not is_mapping and (mode is not Mode.PYTHON or _is_scalar(value)):
+        if not is_mapping and (not native or _is_scalar(value)):
             raise _wrong("an object", value)
         if mode is Mode.INPUT:
             # Before anything is missed: a misspelt field is both unknown and missing.
             refuse_unknown(value, [wire for _, _, wire, _, _ in table()])
+        elif mode is Mode.GIVEN and is_mapping:
+            known = (name for _, name, wire, _, _ in table() for name in (name, wire))
+            refuse_unknown(value, list(dict.fromkeys(known)))
         found = {}
         for attr, name, wire, reader, optional in table():
             if not is_mapping:
                 # Also of an instance of the class itself: nothing has checked what it holds.
                 raw = getattr(value, attr, _MISSING)
-            elif mode is Mode.PYTHON and name in value:
+            elif native and name in value:
                 raw = value[name]
             else:
                 raw = value.get(wire, _MISSING)

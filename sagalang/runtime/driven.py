@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sagalang.machine import events as m
@@ -17,6 +17,10 @@ from sagalang.runtime.replay import Family
 
 Outside = Sequence[tuple[Ms, m.EventReceived | m.CancelRequested]]
 """What the world will send to a run, and when."""
+
+
+class SettlementRefusedError(Exception):
+    """What a person answered does not fit what is open; the message says why."""
 
 
 class Driven(ABC):
@@ -39,12 +43,61 @@ class Driven(ABC):
         """Ask the run to abort; after its pivot this is refused."""
         self.engine.request_cancel(self.saga_id)
 
+    def settle(
+        self,
+        item: m.OpenItem,
+        how: m.How,
+        value: Any = None,
+        *,
+        by: str,
+        why: str = "",
+        child: str | None = None,
+    ) -> None:
+        """Settle an open item (of `RunResult.owed`) as a person; `by` and `why` go on record.
+        `child`: the id of the child saga, at any depth, in which it is open. Await `result` then.
+
+        Raises `SettlementRefusedError`, and KeyError where there is no such child.
+        """
+        now = self.session.now()
+        self.take_settlement(m.Settle(now, item.place, item.purpose, how, value, by, why), child)
+
+    def take_settlement(self, event: m.Settle, child: str | None = None) -> None:
+        """What `settle` does, with the event made already."""
+        if child is not None and child != self.saga_id:
+            place, run = self._towards(child)
+            run.take_settlement(event, child)
+            self._driver.wake_child(place)
+            return
+        refused = self._refusal(event)
+        if refused is not None:
+            raise SettlementRefusedError(refused)
+        self.session.put(event)
+
+    def _towards(self, saga_id: str) -> tuple[m.Place, Driven]:
+        """The child saga that is, or leads to, the one of this id."""
+        for place, child in self._runs():
+            if child._knows(saga_id):
+                return place, child
+        raise KeyError(saga_id)
+
+    def _knows(self, saga_id: str) -> bool:
+        return self.saga_id == saga_id or any(child._knows(saga_id) for _, child in self._runs())
+
+    def _runs(self) -> Iterator[tuple[m.Place, Driven]]:
+        for place, child in self._driver.children.items():
+            assert isinstance(child, Driven)
+            yield place, child
+
     # --- What interpreted and compiled sagas do each in their way ------------------------------
 
     @property
     @abstractmethod
     def outcome(self) -> m.SagaOutcome | None:
         """What it came to, if it did; a settlement or its parent may make it go on."""
+
+    @abstractmethod
+    def _refusal(self, event: m.Settle) -> str | None:
+        """Why a person's settlement is not taken, as a sentence; None: it is."""
 
     @abstractmethod
     def _input(self) -> tuple[str, Mapping[str, Any]]:
@@ -77,14 +130,16 @@ class Driven(ABC):
         finally:
             await self.stop()
 
+    @property
+    def idle(self) -> bool:
+        """Whether it has stopped, or is about to: nothing is under way, and nothing waits."""
+        under_way = self.session.waiting() or self._driver.running_children
+        return self.outcome is not None and not under_way
+
     async def to_the_end(self, outside: Outside = ()) -> m.SagaOutcome:
         if not self._begun:
             self._begin(outside)
-        while (
-            (outcome := self.outcome) is None
-            or self.session.waiting()
-            or self._driver.running_children
-        ):
+        while (outcome := self.outcome) is None or not self.idle:
             event = await self.session.next()
             if isinstance(event, Crash):
                 await self.stop()
@@ -109,9 +164,11 @@ class Driven(ABC):
         self._renew()
         started = family.started(self.saga_id)
         self._begun = started is not None
-        if started is None:
-            return
         replay = family.replay(self.saga_id, self.undone_for)
+        if started is None:
+            for early in replay.end():  # what came before it began
+                self.session.post(early)
+            return
         self._driver.replay(replay)
         self._start(started.at)
         while self._driver.replaying:

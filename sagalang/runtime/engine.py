@@ -39,10 +39,18 @@ class EmptyIdError(EngineError):
     """A run needs an id: keys are made from it, and runs of one id are one run."""
 
 
+class BadIdError(EngineError):
+    """The id of a run is no text that can be written down."""
+
+
 def named(saga_id: str) -> str:
-    """The id of a run. Raises `EmptyIdError`."""
+    """The id of a run. Raises `EmptyIdError`, `BadIdError`."""
     if not saga_id.strip():
         raise EmptyIdError("an id cannot be empty: runs of one id are one run")
+    try:
+        saga_id.encode()
+    except UnicodeEncodeError:
+        raise BadIdError(f"{saga_id[:40]!a} cannot be an id: UTF-8 has no such character") from None
     return saga_id
 
 
@@ -182,25 +190,33 @@ class MemoryEngine:
         self.protections = protections or Protections()
         self.journal: list[journal.Entry] = list(found)
         self._found = frozenset(entry.saga_id for entry in found)
+        starts = (entry for entry in found if isinstance(entry, journal.SagaStarted))
+        self._starts = {started.saga_id: started for started in starts}
         self.telling = False
         self._observer = observer
         self._sessions: dict[str, MemorySession] = {}
 
     def open(self, saga_id: str, saga: str, args: Mapping[str, Any]) -> MemorySession:
+        known = self._sessions.get(saga_id) or self._starts.get(saga_id)
+        if known is not None and (known.saga != saga or dict(known.args) != dict(args)):
+            raise OtherInputError(f"{saga_id} runs already, with other input")
         session = self._sessions.get(saga_id)
         if session is None:
             session = MemorySession(self, saga_id, saga, args, saga_id in self._found)
             self._sessions[saga_id] = session
-        elif session.saga != saga or dict(session.args) != dict(args):
-            raise OtherInputError(f"{saga_id} runs already, with other input")
         return session
 
     def signal(self, saga_id: str, event: str, event_id: str, value: Any) -> None:
-        session = self._session(saga_id)
-        session.put(EventReceived(self.now(), event, event_id, value))
+        self._put(saga_id, EventReceived(self.now(), event, event_id, value))
 
     def request_cancel(self, saga_id: str) -> None:
-        self._session(saga_id).put(CancelRequested(self.now()))
+        self._put(saga_id, CancelRequested(self.now()))
+
+    def _put(self, saga_id: str, event: Outside) -> None:
+        if saga_id in self._found and saga_id not in self._sessions:
+            self.record(entry_of(event, saga_id))  # the run finds it when it is gone on with
+        else:
+            self._session(saga_id).put(event)
 
     def crash(self, saga_id: str) -> None:
         """Let the orchestrator of a run (and of its child sagas) die and start again, as soon as

@@ -26,6 +26,7 @@ from sagalang.runtime.entry_kinds import ENTRIES
 from sagalang.runtime.entry_types import Types
 from sagalang.runtime.entry_wire import decoder, read_by, wires
 from sagalang.runtime.exact_values import EXACT, MISFITS, Form, Forms, dump, sealing
+from sagalang.runtime.shown import COVER
 
 Seal = Callable[[bytes], str]
 Unseal = Callable[[str], bytes]
@@ -85,8 +86,8 @@ class EntryCodec:
                 "an entry of the journal names what the definition of its saga does not have",
                 "go on with the definition that the run began with",
             )
-        except (*_UNREADABLE, DecodeError):
-            problem = _explained(data)
+        except (*UNREADABLE, DecodeError):
+            problem = explained(data)
         raise problem
 
     # --- The input of a run --------------------------------------------------------------------
@@ -103,7 +104,7 @@ class EntryCodec:
         """Raises `EntryError`."""
         try:
             return self._read_args(saga, parse(data))
-        except (KeyError, *_UNREADABLE, DecodeError):
+        except (KeyError, *UNREADABLE, DecodeError):
             pass
         raise EntryError("the input of a run is damaged", _DAMAGED)
 
@@ -179,10 +180,23 @@ class EntryCodec:
         return replace(item, failure=self._read_failure(plain.name, plain.value, plain.detail))
 
 
-_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError, ArithmeticError)
+class CoveredEntries(EntryCodec):
+    """Reads entries without a key: where a secret is, there is its cover."""
+
+    def __init__(self, types: Types) -> None:
+        super().__init__(types, _keyless, _keyless)
+        self._forms = Forms(EXACT, lambda _: _COVERED)
 
 
-def _explained(data: bytes) -> EntryError:
+def _keyless(_: Any) -> Any:
+    raise EncodeError("entries that were read with their secrets covered cannot be written")
+
+
+_COVERED: Final = Form(_keyless, lambda plain: None if plain is None else COVER)
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError, ArithmeticError)
+
+
+def explained(data: bytes) -> EntryError:
     try:
         plain = parse(data)
     except DecodeError:

@@ -19,6 +19,7 @@ from sagalang.runtime.contract import Contract
 from sagalang.runtime.saga_calls import SagaDefinition
 from sagalang.runtime.saga_errors import SagaError
 from sagalang.runtime.saga_services import Service
+from sagalang.runtime.saga_statements import given
 from sagalang.runtime.values import Values
 
 
@@ -101,6 +102,7 @@ class ModuleTypes:
         events: Iterable[type] = (),
     ) -> None:
         self._sagas = {saga.name: saga for saga in sagas}
+        self._given = lru_cache(lambda saga: given(self._sagas[saga]))
         self._contracts = {c.label: c for service in services for c in service.contracts}
         self._events = {getattr(event, "__event_name__", event.__name__): event for event in events}
         rejections = [r.type for c in self._contracts.values() for r in c.rejects]
@@ -145,8 +147,16 @@ class ModuleTypes:
         return self._errors.get(name)
 
     def settled(self, saga: str, path: str, purpose: Purpose) -> Any:
-        """A compiled module does not say yet what its statements give."""
-        raise KeyError(path)
+        found = self._given(saga).get(path)
+        match found, purpose:
+            case Contract(result=result), Purpose.STEP | Purpose.RESOLVE:
+                return result
+            case SagaDefinition(), Purpose.STEP:
+                return found.result
+            case type(), Purpose.STEP:
+                return found
+            case _:
+                return Any  # nothing takes it
 
 
 def _is_event(cls: type) -> bool:

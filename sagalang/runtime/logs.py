@@ -42,7 +42,7 @@ def log(entry: j.Entry) -> None:
     level = _level(entry)
     if logger.isEnabledFor(level):
         saga_id = words.printable(entry.saga_id)
-        logger.log(level, "%s: %s", saga_id, _sentence(entry), extra=_fields(entry))
+        logger.log(level, "%s: %s", saga_id, sentence(entry), extra=_fields(entry))
 
 
 def to_stderr(level: str) -> None:
@@ -88,10 +88,16 @@ def _level(entry: j.Entry) -> int:
             return _LEVEL.get(type(entry), logging.INFO)
 
 
+def told_by_default(entry: j.Entry) -> bool:
+    """Whether it is of note: logs show it that show no details."""
+    return _level(entry) >= logging.INFO
+
+
 # --- Sentences -----------------------------------------------------------------------------------
 
 
-def _sentence(entry: j.Entry) -> str:
+def sentence(entry: j.Entry) -> str:
+    """What happened, without any value."""
     match entry:
         case j.BreakerChanged(scope=scope, after=after):
             return f"the breaker of {scope} is {after}: {words.breaker(entry)}"

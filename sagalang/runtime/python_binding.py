@@ -128,6 +128,14 @@ class ObjectTransport(PythonTransport):
         return _failed(contract, type(error).__name__)
 
 
+class OwnTransport(ObjectTransport):
+    """The same for an object that knows no compiled module: what its methods raise is told by
+    name, as in a Python module."""
+
+    def _raised(self, contract: Contract, error: BaseException) -> Outcome:
+        return _rejected(contract, error)
+
+
 def _answer(contract: Contract, read_result: Reader | None, result: Any) -> Outcome:
     if read_result is None:
         return Ok(None)

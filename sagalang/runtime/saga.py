@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Any, Generic, TypeVar
 
 from sagalang.machine import events as m
-from sagalang.machine.events import Compensated, Completed, Escalated, OpenItem
+from sagalang.machine.events import Compensated, Completed, Escalated, How, OpenItem
 from sagalang.model.program import (
     RELENTLESS,
     Breaker,
@@ -29,7 +29,7 @@ from sagalang.model.program import (
 from sagalang.runtime import journal
 from sagalang.runtime.codec import encode
 from sagalang.runtime.data import Secret
-from sagalang.runtime.driven import Driven
+from sagalang.runtime.driven import Driven, SettlementRefusedError
 from sagalang.runtime.engine import Engine, MemoryEngine, Session, named
 from sagalang.runtime.saga_calls import (
     DEFAULT,
@@ -62,6 +62,7 @@ from sagalang.runtime.saga_operations import command, query
 from sagalang.runtime.saga_run import Run as _Run
 from sagalang.runtime.saga_scope import Saga
 from sagalang.runtime.saga_services import Header, Service, connect, http, python
+from sagalang.runtime.saga_settle import refusal
 from sagalang.runtime.saga_strands import standing
 from sagalang.runtime.saga_traces import tell
 from sagalang.runtime.saga_values import (
@@ -96,6 +97,7 @@ __all__ = [
     "Escalate",
     "Escalated",
     "Header",
+    "How",
     "Jitter",
     "NotDone",
     "NotSent",
@@ -108,11 +110,13 @@ __all__ = [
     "RunResult",
     "Running",
     "Saga",
+    "SagaCall",
     "SagaDefinition",
     "SagaError",
     "Secret",
     "Send",
     "Service",
+    "SettlementRefusedError",
     "Throttled",
     "Timeout",
     "Unavailable",
@@ -190,7 +194,8 @@ def event_id(event: Any) -> str:
 
 
 class Running(Driven, Generic[T]):
-    """A saga being run. `signal` and `cancel` may be called while `result` is awaited."""
+    """A saga being run. `signal`, `cancel` and `settle` may be called while `result` is awaited;
+    after a run ended escalated, `cancel` and `settle` let `result` go on."""
 
     _driver: Driver
 
@@ -220,7 +225,8 @@ class Running(Driven, Generic[T]):
         self, sends: Sequence[Send] = (), cancel_after: Ms | None = None
     ) -> RunResult[T]:
         """Run to the end, or until nothing but a person can move it. Awaited once more after the
-        end, it gives the same result; `sends` and `cancel_after` belong to the first time."""
+        end, it gives the same result, or goes on where something was settled since; `sends` and
+        `cancel_after` belong to the first time."""
         now = self.session.now()
         outside: list[tuple[Ms, m.EventReceived | m.CancelRequested]] = []
         for send in sends:
@@ -248,6 +254,9 @@ class Running(Driven, Generic[T]):
         )
 
     # --- The machine ---------------------------------------------------------------------------
+
+    def _refusal(self, event: m.Settle) -> str | None:
+        return refusal(self._run, event)
 
     def _input(self) -> tuple[str, Mapping[str, Any]]:
         return self.call.definition.name, self.call.recorded

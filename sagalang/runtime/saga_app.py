@@ -15,11 +15,13 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any, Final
 
-from sagalang.machine.events import Compensated, Completed, OpenItem, Place, Purpose
+from sagalang.machine.events import Compensated, Completed, How, OpenItem, Place, Purpose
 from sagalang.runtime import journal, words
 from sagalang.runtime.clock import SystemClock
+from sagalang.runtime.driven import SettlementRefusedError
 from sagalang.runtime.earlier import Earlier, EarlierRunError
 from sagalang.runtime.engine import (
     Engine,
@@ -31,20 +33,23 @@ from sagalang.runtime.engine import (
 from sagalang.runtime.logs import log
 from sagalang.runtime.observers import Observer, observers
 from sagalang.runtime.saga import BadValue, Running, RunResult, begin, connect, event_id
-from sagalang.runtime.saga_calls import SagaCall
+from sagalang.runtime.saga_calls import SagaCall, SagaDefinition
 from sagalang.runtime.saga_services import Service
+from sagalang.runtime.saga_statements import given
 from sagalang.runtime.transport import Transport
 
 __all__ = [
     "BadValue",
     "EarlierRunError",
     "EngineError",
+    "How",
     "NoSuchRunError",
     "OtherInputError",
     "Owed",
     "RunOverError",
     "RunView",
     "Runs",
+    "SettlementRefusedError",
     "State",
     "serving",
 ]
@@ -69,11 +74,15 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """What a person must settle: the operation, the name of its error, and who is asked."""
+    """What a person must settle: the operation, the name of its error, and who is asked. `at` is
+    its place in the saga's text (`hold[tea]`: in the iteration `tea`), `run` the id of the run in
+    which it is open: this one, or that of a saga that it runs as a step."""
 
     step: str
     error: str
     team: str
+    at: str
+    run: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +120,7 @@ class Runs:
             raise EngineError("the application has stopped: it starts no more sagas")
         running = begin(call, engine=self._engine, saga_id=saga_id)
         if running.saga_id not in self._runs:
-            task = asyncio.create_task(running.result(), name=f"saga {running.saga_id}")
-            task.add_done_callback(_say_if_stopped)
-            self._runs[running.saga_id] = running, task
+            self._go_on(running)
         return running.saga_id
 
     def signal(self, saga_id: str, event: Any, id: str | None = None) -> None:  # noqa: A002
@@ -121,9 +128,11 @@ class Runs:
 
         The same `id` (by default a hash of the content) is the same event: sent again, also after
         the end, it changes nothing. Raises `NoSuchRunError`, `RunOverError`, `OtherInputError`
-        (the id was that of an event with other content).
+        (the id was that of an event with other content), TypeError (the saga waits for no event
+        of this class).
         """
         running, task = self._run(saga_id)
+        _check_event(event, running.call.definition)
         name = saga_id, event_id(event) if id is None else id
         if name in self._sent:
             if self._sent[name] != event:
@@ -135,12 +144,28 @@ class Runs:
         self._sent[name] = event
 
     def cancel(self, saga_id: str) -> None:
-        """Ask a run to abort and undo; past its pivot it goes on. Raises `NoSuchRunError`,
-        `RunOverError`."""
-        running, task = self._run(saga_id)
-        if task.done():
-            raise RunOverError(f"{saga_id} is over")
+        """Ask a run to abort and undo, also one that waits for people; past its pivot it goes on.
+        Raises `NoSuchRunError`, `RunOverError`."""
+        running = self._reached(saga_id)
         running.cancel()
+        self._wake(running)
+
+    def settle(
+        self, saga_id: str, owed: Owed, how: How, value: Any = None, *, by: str, why: str = ""
+    ) -> None:
+        """Settle what a run owes (one of `inspect(saga_id).owed`) as a person; the run goes on.
+
+        `Retry`: once more. `Done`: it happened, and gave `value`, or was undone by hand. `Not
+        done`: it did not happen and will not, or will not be undone. `by` and `why` go on record.
+        Raises `NoSuchRunError`, `RunOverError`, and `SettlementRefusedError` where the answer
+        does not fit what is open.
+        """
+        running = self._reached(saga_id)
+        item = self._open.find(owed)
+        if item is None:
+            raise SettlementRefusedError(f"{owed.at} is not open: there is nothing to settle")
+        running.settle(item, how, value, by=by, why=why, child=owed.run)
+        self._wake(running)
 
     def inspect(self, saga_id: str) -> RunView:
         """A run as it stands. Raises `NoSuchRunError`, `EarlierRunError` (an earlier process ran
@@ -174,6 +199,30 @@ class Runs:
                 task.cancel()
         await asyncio.gather(*left.values(), return_exceptions=True)
         return tuple(left)
+
+    def _go_on(self, running: Running[Any]) -> None:
+        task = asyncio.create_task(running.result(), name=f"saga {running.saga_id}")
+        task.add_done_callback(_say_if_stopped)
+        task.add_done_callback(lambda task: self._ended(running, task))
+        self._runs[running.saga_id] = running, task
+
+    def _ended(self, running: Running[Any], task: asyncio.Task[RunResult[Any]]) -> None:
+        failed = task.cancelled() or task.exception() is not None
+        if not failed and running.session.waiting():
+            self._wake(running)  # something came while it was ending
+
+    def _wake(self, running: Running[Any]) -> None:
+        """Let a run go on that had ended: something came for it."""
+        _, task = self._runs[running.saga_id]
+        if task.done() and not self._stopped:
+            self._go_on(running)
+
+    def _reached(self, saga_id: str) -> Running[Any]:
+        """A run that is under way, or waits for people."""
+        running, task = self._run(saga_id)
+        if task.done() and (self._stopped or not self._open.of(saga_id)):
+            raise RunOverError(f"{saga_id} is over")
+        return running
 
     def _run(self, saga_id: str) -> tuple[Running[Any], asyncio.Task[RunResult[Any]]]:
         try:
@@ -220,6 +269,23 @@ def _say_if_stopped(task: asyncio.Task[RunResult[Any]]) -> None:
         logger.error("%s was stopped by %s", name, type(error).__name__)
 
 
+def _check_event(event: Any, saga: SagaDefinition[..., Any]) -> None:
+    awaited = _awaited(saga)
+    if type(event) not in awaited:
+        names = " or ".join(sorted(each.__name__ for each in awaited)) or "no event"
+        shown = event if isinstance(event, type) else type(event)
+        what = "the class" if isinstance(event, type) else "an instance of"
+        raise TypeError(f"{saga.name} waits for {names}: {what} {shown.__name__} is none")
+
+
+@cache
+def _awaited(saga: SagaDefinition[..., Any]) -> frozenset[type]:
+    """The events that a saga waits for, or one that it runs as a step."""
+    found = tuple(given(saga).values())
+    inside = (_awaited(each) for each in found if isinstance(each, SagaDefinition))
+    return frozenset(each for each in found if isinstance(each, type)).union(*inside)
+
+
 class _OpenItems:
     """An observer that knows what is open, of each run and its child sagas."""
 
@@ -245,6 +311,14 @@ class _OpenItems:
         own = self._items.get(saga_id, {}).values()
         children = dict.fromkeys(self._children.get(saga_id, ()))
         return (
-            *(Owed(item.label, item.failure.name, item.team) for item in own),
+            *(_owed(saga_id, item) for item in own),
             *(owed for child in children for owed in self.of(child)),
         )
+
+    def find(self, owed: Owed) -> OpenItem | None:
+        items = self._items.get(owed.run, {}).values()
+        return next((item for item in items if str(item.place) == owed.at), None)
+
+
+def _owed(saga_id: str, item: OpenItem) -> Owed:
+    return Owed(item.label, item.failure.name, item.team, str(item.place), saga_id)

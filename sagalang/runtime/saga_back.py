@@ -9,12 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sagalang.machine import events as m
+from sagalang.machine.backward import CHILD_OPEN
 from sagalang.machine.events import SAGA, OpenItem, Purpose, Timer
 from sagalang.machine.outcomes import Failure
 from sagalang.machine.undo import NOTHING, Entry, Status, Undo, in_order, together
 from sagalang.machine.undo import moving as undo_moving
 from sagalang.model.errors import CANCELLED, DEADLINE_EXCEEDED
 from sagalang.runtime import saga_leaves as leaves
+from sagalang.runtime import saga_parallel as parallel
+from sagalang.runtime import saga_settle as settling
 from sagalang.runtime.saga_errors import exception
 from sagalang.runtime.saga_scope import Attempt, Saga
 from sagalang.runtime.saga_strands import (
@@ -29,6 +32,7 @@ from sagalang.runtime.saga_strands import (
     Polling,
     Strand,
     Waiting,
+    below,
     standing,
 )
 from sagalang.runtime.saga_traces import standing_at
@@ -39,11 +43,10 @@ if TYPE_CHECKING:
 # --- Failures ------------------------------------------------------------------------------
 
 
-def fail(run: Run, strand: Strand, failure: Failure, item: OpenItem) -> None:
+def fail(run: Run, strand: Strand, failure: Failure, broken: Broken) -> None:
     """Something in the strand failed: an attempt catches it, or the saga goes back, or (after
     the point of no return) it stays open and the others go on."""
-    run.waits.pop(item.place, None)
-    strand.wait = None
+    strand.wait = broken
     if run.phase is Phase.EPILOGUE:
         epilogue_over(run)
         return
@@ -56,17 +59,17 @@ def fail(run: Run, strand: Strand, failure: Failure, item: OpenItem) -> None:
     if run.aborting is not None or run.pivot is Pivot.AHEAD:
         abort(run, run.aborting or failure)
     else:
-        leave_open(run, strand, item)
+        leave_open(run, strand, broken)
 
 
-def leave_open(run: Run, strand: Strand, item: OpenItem, *, told: bool = False) -> None:
+def leave_open(run: Run, strand: Strand, broken: Broken, *, told: bool = False) -> None:
     """The strand stays where it is, left to a person; the others go on."""
     if not told:
-        run.driver.escalate(item)
+        run.driver.escalate(broken.item)
     run.attention = True
-    run.waits.pop(item.place, None)
-    strand.wait = Broken(item)
-    run.make_room(strand)
+    strand.wait = broken
+    run.waits[broken.place] = strand
+    parallel.make_room(run, strand)
 
 
 def catcher(run: Run, strand: Strand, name: str) -> tuple[Strand, Attempt] | None:
@@ -100,7 +103,7 @@ def leave(run: Run, strand: Strand, attempt: Attempt, failure: Failure) -> bool:
     """
     if attempt.has_pivot and run.pivot is not Pivot.AHEAD:
         item = OpenItem(attempt.place, Purpose.STEP, failure.name, failure)
-        leave_open(run, strand, item)
+        leave_open(run, strand, Broken(item))
         return False
     run.driver.abort_began(attempt.place, failure)
     tree = in_order(tuple(strand.undo[attempt.start :]))
@@ -119,7 +122,7 @@ def go_on_undoing(run: Run, strand: Strand, wait: Catching) -> None:
         strand.wait = None
         run.resume(strand, None, wait.error)
     elif not undo_moving(wait.tree):
-        run.make_room(strand)
+        parallel.make_room(run, strand)
 
 
 # --- Going back ----------------------------------------------------------------------------
@@ -129,7 +132,7 @@ def request(run: Run, error: Failure) -> None:
     """Cancel or deadline: before the pivot it aborts, while it is uncertain it is held, after
     it (and while undoing) it is only told."""
     driver = run.driver
-    if run.phase is not Phase.FORWARD:
+    if run.phase in (Phase.BACKWARD, Phase.EPILOGUE) or run.error is not None:
         if error.name == CANCELLED:
             driver.alert(error, "cancel has no effect: the saga is compensating already")
         return
@@ -152,6 +155,47 @@ def abort(run: Run, error: Failure) -> None:
         run.driver.stop_timer(SAGA, Timer.DEADLINE)
     run.phase, run.error = Phase.BACKWARD, error
     backward(run, tree)
+
+
+def afterwards(run: Run, event: m.Event) -> None:
+    """A saga that ended escalated takes in what still concerns it; a cancel undoes it."""
+    outcome = run.outcome
+    if not isinstance(outcome, m.Escalated) or all(item.written_off for item in outcome.steps):
+        return
+    match event:
+        case m.EventReceived():
+            run.receive(event)
+        case m.ChildEnded():
+            if settling.concerns(run, event):
+                reopen(run)
+                run.deliver(event)
+        case m.CancelRequested() | m.TimerFired(timer=Timer.DEADLINE):
+            ahead = run.error is None and run.pivot is Pivot.AHEAD
+            if ahead:
+                reopen(run)
+            name = CANCELLED if isinstance(event, m.CancelRequested) else DEADLINE_EXCEEDED
+            request(run, Failure(name))
+            if not ahead:
+                run.driver.finished(outcome)  # for a parent that asked and waits
+        case _:
+            pass
+
+
+def reopen(run: Run) -> None:
+    """A run that ended escalated goes on from where it stood."""
+    if run.phase is not Phase.OVER:
+        return
+    run.outcome = None
+    if run.error is not None:
+        run.phase = Phase.BACKWARD
+        return
+    run.phase = Phase.FORWARD
+    if run.deadline is None:
+        return
+    if run.pivot is Pivot.AHEAD or run.deadline > run.now:
+        run.driver.start_timer(SAGA, Timer.DEADLINE, run.deadline)
+    elif run.pivot is Pivot.HELD:
+        run.held = run.held or Failure(DEADLINE_EXCEEDED)
 
 
 def dismantle(run: Run, strand: Strand) -> Undo:
@@ -190,7 +234,10 @@ def dismantle_wait(run: Run, strand: Strand) -> Undo:
         case Joining(request=request, strands=strands):
             trees = tuple(dismantle(run, inner) for inner in strands)
             return together(trees, request.at_once)
-        case Catching(tree=tree):
+        case Broken(item=OpenItem(place=place, failure=failure)) if failure == CHILD_OPEN:
+            driver.cancel_child(place)
+            return Entry(place, Status.SETTLING, started=run.now)
+        case Catching(tree=tree) | Broken(undo=tree):
             return tree
         case _:
             pass
@@ -209,17 +256,32 @@ def backward(run: Run, tree: Undo) -> None:
             run.over(m.Escalated(run.undoing.open_items(stopped)))
 
 
+def stop_overdue(run: Run) -> bool:
+    """Interrupt what is escalated and still retrying, because nothing else can move."""
+    stopped = False
+    for strand in below(run.root):
+        match strand.wait:
+            case InCall(overdue=True, stopping=False) as wait:
+                run.driver.interrupt(wait.place, Purpose.STEP)
+                wait.stopping = stopped = True
+            case Catching(tree=tree) as wait:
+                wait.tree = run.undoing.stop_overdue(tree)
+                stopped = stopped or wait.tree != tree
+            case _:
+                pass
+    return stopped
+
+
 def compensated(run: Run) -> None:
     assert run.error is not None
     after = run.definition.when_compensated
-    if after is None:
+    if after is None or run.undoing.written_off:
         run.over(m.Compensated(run.error))
         return
     run.phase = Phase.EPILOGUE
     run.root = Strand(None)
     error = exception(run.error, run.definition.errors)
-    run.root.coroutine = after(Saga(run, run.root), error, **run.call.args)
-    run.resume(run.root, None)
+    run.begin(run.root, lambda: after(Saga(run, run.root), error, **run.call.args))
 
 
 def epilogue_over(run: Run) -> None:

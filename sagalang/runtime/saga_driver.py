@@ -28,12 +28,26 @@ class Driver(driver.Driver):
         super().__init__(engine, session)
         self.saga = saga
         self.now: Ms = session.now()
+        self.generations: dict[tuple[m.Place, str], int] = {}
+        """How often a person asked for a fresh key: by place, and what the key is for."""
         self._begin_child = begin_child
         self.exactly = exact_context().run
         """Runs code of the saga, with exact decimals."""
 
     def key(self, place: m.Place, purpose: str = keys.STEP) -> str:
-        return keys.key(self.saga, self._saga_id, place.path, place.loops, purpose)
+        generation = self.generations.get((place, purpose), 0) if self.generations else 0
+        return keys.key(self.saga, self._saga_id, place.path, place.loops, purpose, generation)
+
+    def renew(self, place: m.Place, purpose: str = keys.STEP) -> None:
+        """A fresh key from now on: the last call under the old one certainly did nothing."""
+        self.generations[place, purpose] = self.generations.get((place, purpose), 0) + 1
+
+    def forget(self) -> None:
+        super().forget()
+        self.generations = {}
+
+    def at(self, now: Ms) -> None:
+        self.now = now
 
     def start_call(
         self,

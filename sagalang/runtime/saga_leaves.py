@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec.structs import replace
 
 from sagalang.machine import events as m
+from sagalang.machine.backward import child_failure
 from sagalang.machine.evaluate import milliseconds
 from sagalang.machine.events import OpenItem, Purpose, Timer
 from sagalang.machine.outcomes import Failure, Ok, Rejected, Unknown
 from sagalang.machine.undo import NOTHING, Entry, Status
-from sagalang.model.errors import TIMEOUT, UNAVAILABLE
+from sagalang.model.errors import TIMEOUT
+from sagalang.model.program import Ms
 from sagalang.runtime import saga_back as back
-from sagalang.runtime.saga_calls import Call, Escalate
+from sagalang.runtime import saga_parallel as parallel
+from sagalang.runtime.saga_calls import Call, Escalate, SagaCall
 from sagalang.runtime.saga_errors import translated
 from sagalang.runtime.saga_scope import (
     ChildRequest,
@@ -27,7 +30,7 @@ from sagalang.runtime.saga_scope import (
     StepRequest,
     WaitRequest,
 )
-from sagalang.runtime.saga_strands import Asleep, InCall, InChild, Polling, Strand, Waiting
+from sagalang.runtime.saga_strands import Asleep, Broken, InCall, InChild, Polling, Strand, Waiting
 from sagalang.runtime.saga_undo import Made, timed
 
 if TYPE_CHECKING:
@@ -67,24 +70,47 @@ def begin_step(run: Run, strand: Strand, request: StepRequest[Any]) -> Begun:
         policy=request.undo_policy or run.definition.compensate_with,
     )
     entry = run.undoing.prepare(place, made, call.args)
+    request.policy = policy
+    _send(run, strand, request, call, probe, entry)
+    return False, None, None
+
+
+def send_again(run: Run, strand: Strand, request: StepRequest[Any], entry: Entry) -> None:
+    """Repeat the call of a step that is in doubt."""
+    call = run.undoing.made[request.place].call
+    assert call is not None
+    probe = None if call.probe is None else run.driver.exactly(call.asking, run.key(entry.place))
+    _send(run, strand, request, call, probe, replace(entry, outcome=None), entry.started)
+
+
+def _send(
+    run: Run,
+    strand: Strand,
+    request: StepRequest[Any],
+    call: Call[Any],
+    probe: Call[Any] | None,
+    entry: Entry,
+    first_attempt: Ms | None = None,
+) -> None:
+    place, driver, policy = request.place, run.driver, request.policy
+    assert policy is not None
     if request.pivot:
         run.pivot_begins(strand)
-    key = None if call.contract.is_query else driver.key(place)
     driver.start_call(
         place,
         _STEP,
-        key,
+        None if call.contract.is_query else driver.key(place),
         call,
         policy,
         probe=probe,
         deadline=run.call_deadline,
+        first_attempt=first_attempt,
+        unanswered=entry.unanswered,
     )
-    if escalation is not None and timed(escalation, policy):
-        driver.start_timer(place, Timer.ESCALATE, run.now + escalation.after)
-    request.policy = policy
+    if request.escalate is not None and has_clock(request):
+        driver.start_timer(place, Timer.ESCALATE, run.now + request.escalate.escalation.after)
     strand.wait = InCall(place, request, entry)
     run.waits[place] = strand
-    return False, None, None
 
 
 def step_ended(run: Run, strand: Strand, wait: InCall, event: m.CallEnded) -> None:
@@ -99,17 +125,20 @@ def step_ended(run: Run, strand: Strand, wait: InCall, event: m.CallEnded) -> No
         run.go_on(strand, outcome.value if type(outcome) is Ok else None)
         return
     owed = run.undoing.settle(wait.entry, outcome, event.unanswered)
-    if owed != NOTHING:
-        strand.undo.append(owed)
     if type(outcome) is Ok:
+        if owed != NOTHING:
+            strand.undo.append(owed)
         run.go_on(strand, outcome.value)
         return
     item = run.item(wait.place, outcome.error)
+    call = replace(wait.entry, outcome=outcome, unanswered=event.unanswered)
+    broken = Broken(item, owed, request, call)
     doubtful_pivot = request.pivot and isinstance(outcome, Unknown)
     if not carried_out and (request.escalate is not None or doubtful_pivot):
-        back.leave_open(run, strand, item, told=wait.overdue)
+        back.leave_open(run, strand, broken, told=wait.overdue)
     else:
-        back.fail(run, strand, outcome.error, replace(item, team=""))
+        broken.item = replace(item, team="")
+        back.fail(run, strand, outcome.error, broken)
 
 
 def overdue(run: Run, strand: Strand, wait: InCall) -> None:
@@ -117,29 +146,40 @@ def overdue(run: Run, strand: Strand, wait: InCall) -> None:
     run.driver.escalate(run.item(wait.place, failure), retrying=True)
     run.attention = True
     wait.overdue = True
-    run.make_room(strand)
+    parallel.make_room(run, strand)
 
 
 # --- Child sagas ---------------------------------------------------------------------------
 
 
-def begin_child(run: Run, strand: Strand, request: ChildRequest[Any]) -> tuple[bool, Any]:
-    place = request.place
+def begin_child(run: Run, strand: Strand, request: ChildRequest[Any]) -> Begun:
+    place, made_by = request.place, request.call
+    try:
+        # As for a step: one whose arguments may have no value makes its call in a function.
+        call = made_by if isinstance(made_by, SagaCall) else run.driver.exactly(made_by)
+    except Exception as raised:
+        error = translated(raised)
+        if error is not None and request.best_effort:
+            return True, None, None
+        return True, None, error or raised
     team = "" if request.escalate is None else request.escalate.team
     run.undoing.made[place] = Made(
-        request.call.definition.name, team, child=request.call, best_effort=request.best_effort
+        call.definition.name, team, child=call, best_effort=request.best_effort
     )
     if request.pivot:
         run.pivot_begins(strand)
-    run.driver.start_child(place, request.call)
+    run.driver.start_child(place, call)
     strand.wait = InChild(place, request)
     run.waits[place] = strand
-    return False, None
+    return False, None, None
 
 
-def child_ended(run: Run, strand: Strand, wait: InChild, event: m.ChildEnded) -> None:
-    request, entry = wait.request, Entry(wait.place, Status.OWED, started=run.now)
-    match event.outcome:
+def child_ended(
+    run: Run, strand: Strand, request: ChildRequest[Any], outcome: m.SagaOutcome
+) -> None:
+    place = request.place
+    entry = Entry(place, Status.OWED, started=run.now)
+    match outcome:
         case m.Completed(value):
             if request.pivot:
                 run.certain(Ok(value))
@@ -148,32 +188,32 @@ def child_ended(run: Run, strand: Strand, wait: InChild, event: m.ChildEnded) ->
             run.go_on(strand, value)
         case m.Compensated(error):
             carried_out = request.pivot and run.certain(Rejected(error))
-            item = run.item(wait.place, error)
+            item = run.item(place, error)
             if request.best_effort:
                 run.go_on(strand, None)
             elif request.escalate is not None and not carried_out:
-                back.leave_open(run, strand, item)
+                back.leave_open(run, strand, Broken(item, request=request))
             else:
-                back.fail(run, strand, error, replace(item, team=""))
-        case _:
-            failure = Failure(UNAVAILABLE, None, "the child saga is escalated")
-            strand.undo.append(replace(entry, status=Status.STUCK, failure=failure))
-            back.leave_open(run, strand, run.item(wait.place, failure))
+                back.fail(run, strand, error, Broken(replace(item, team=""), request=request))
+        case m.Escalated():
+            failure = child_failure(outcome)
+            stuck = replace(entry, status=Status.STUCK, failure=failure)
+            back.leave_open(run, strand, Broken(run.item(place, failure), stuck, request))
 
 
 # --- Sleeps, waits, polls ------------------------------------------------------------------
 
 
-def begin_sleep(run: Run, strand: Strand, request: SleepRequest) -> tuple[bool, Any]:
+def begin_sleep(run: Run, strand: Strand, request: SleepRequest) -> Begun:
     until = milliseconds(request.until)
     if not isinstance(request.until, datetime):
         until += run.now
     if until <= run.now:
-        return True, None
+        return True, None, None
     run.driver.start_timer(request.place, Timer.SLEEP, until)
     strand.wait = Asleep(request.place)
     run.waits[request.place] = strand
-    return False, None
+    return False, None, None
 
 
 def begin_wait(run: Run, strand: Strand, request: WaitRequest[Any]) -> Begun:
@@ -207,13 +247,14 @@ def nothing_came(run: Run, strand: Strand, wait: Waiting | Polling) -> None:
         return
     failure = Failure(TIMEOUT, None, "nothing came in time")
     label = wait.label if isinstance(wait, Polling) else event_name(wait.request.event)
-    back.leave_open(run, strand, OpenItem(place, Purpose.STEP, label, failure, otherwise.team))
+    item = OpenItem(place, Purpose.STEP, label, failure, otherwise.team)
+    back.leave_open(run, strand, Broken(item, request=request))
 
 
 def begin_poll(run: Run, strand: Strand, request: PollRequest[Any]) -> Begun:
     wait = Polling(request.place, request)
     try:
-        call = question(run, wait)
+        call = question(run, request)
     except Exception as raised:
         return True, None, translated(raised) or raised
     within = milliseconds(request.within)
@@ -224,8 +265,8 @@ def begin_poll(run: Run, strand: Strand, request: PollRequest[Any]) -> Begun:
     return False, None, None
 
 
-def question(run: Run, wait: Polling) -> Call[Any]:
-    made = wait.request.call
+def question(run: Run, request: PollRequest[Any]) -> Call[Any]:
+    made = request.call
     return made if isinstance(made, Call) else run.driver.exactly(made)
 
 
@@ -242,9 +283,7 @@ def ask(run: Run, wait: Polling, call: Call[Any]) -> None:
     )
 
 
-def polled(
-    run: Run, strand: Strand, wait: Polling, event: m.CallEnded | m.ChildEnded | m.TimerFired
-) -> None:
+def polled(run: Run, strand: Strand, wait: Polling, event: m.CallEnded | m.TimerFired) -> None:
     place, request = wait.place, wait.request
     match event:
         case m.TimerFired(timer=Timer.WAIT) if wait.asking:
@@ -258,7 +297,7 @@ def polled(
             wait.number += 1
             wait.asking = True
             try:
-                ask(run, wait, question(run, wait))
+                ask(run, wait, question(run, request))
             except Exception as raised:
                 run.driver.stop_timer(place, Timer.WAIT)
                 run.spoiled(strand, place, place.path, raised)

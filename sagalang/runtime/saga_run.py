@@ -8,16 +8,19 @@ is otherwise closed and undone, after it the failed part stays where it is, left
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from sagalang.machine import events as m
 from sagalang.machine.events import SAGA, OpenItem, Place, Purpose, Timer
 from sagalang.machine.outcomes import Failure, NotSent, Ok, Outcome, Rejected, Unknown
-from sagalang.machine.undo import NOTHING, Undo, entries, in_order, together
+from sagalang.machine.undo import NOTHING, Undo, entries, in_order
 from sagalang.model.errors import CANCELLED, DEADLINE_EXCEEDED
 from sagalang.model.program import Ms
 from sagalang.runtime import saga_back as back
 from sagalang.runtime import saga_leaves as leaves
+from sagalang.runtime import saga_parallel as parallel
+from sagalang.runtime import saga_settle as settling
 from sagalang.runtime.saga_calls import SagaCall
 from sagalang.runtime.saga_driver import Driver
 from sagalang.runtime.saga_errors import failure_of, translated
@@ -35,6 +38,7 @@ from sagalang.runtime.saga_strands import (
     Asleep,
     Broken,
     Catching,
+    Fed,
     InCall,
     InChild,
     Joining,
@@ -45,9 +49,10 @@ from sagalang.runtime.saga_strands import (
     Waiting,
     below,
     moving,
+    rerun,
 )
 from sagalang.runtime.saga_traces import raised_at
-from sagalang.runtime.saga_undo import Undoing
+from sagalang.runtime.saga_undo import Delivered, Undoing
 
 # Bound once: a member of an enum is looked up the slow way in Python 3.11, and every call asks.
 _STEP: Final = Purpose.STEP
@@ -98,15 +103,15 @@ class Run:
         if self.definition.deadline is not None:
             self.deadline = self.now + self.definition.deadline
             self.driver.start_timer(SAGA, Timer.DEADLINE, self.deadline)
-        self.root.coroutine = self.definition.function(Saga(self, self.root), **self.call.args)
-        self.resume(self.root, None)
+        function, args = self.definition.function, self.call.args
+        self.begin(self.root, lambda: function(Saga(self, self.root), **args))
         self._look_around()
 
     def event(self, event: m.Event) -> None:
         """Take in an event. One that concerns nothing any more changes nothing."""
         self.driver.now = event.at
         if type(event) is m.CallEnded and self.phase is not _OVER:
-            self._deliver(event)  # most events are; `match` asks each class in turn
+            self.deliver(event)  # most events are; `match` asks each class in turn
         else:
             self._rarer(event)
         if self.attention:
@@ -116,16 +121,18 @@ class Run:
         match event:
             case m.UndoRequested(error=error):
                 back.undo_completed(self, error)
+            case m.Settle():
+                settling.settle(self, event)
             case _ if self.phase is Phase.OVER:
-                return
+                back.afterwards(self, event)
             case m.CancelRequested():
                 back.request(self, Failure(CANCELLED))
             case m.TimerFired(timer=Timer.DEADLINE):
                 back.request(self, Failure(DEADLINE_EXCEEDED))
             case m.EventReceived():
-                self._receive(event)
+                self.receive(event)
             case m.CallEnded() | m.ChildEnded() | m.TimerFired():
-                self._deliver(event)
+                self.deliver(event)
 
     def close(self) -> None:
         """Let go of the coroutines."""
@@ -148,7 +155,7 @@ class Run:
                     pass
         return tuple(found)
 
-    def _deliver(self, event: m.CallEnded | m.ChildEnded | m.TimerFired) -> None:
+    def deliver(self, event: Delivered) -> None:
         if self.phase is _BACKWARD:
             back.backward(self, self.undoing.deliver(self.tree, event))
             return
@@ -163,7 +170,7 @@ class Run:
                 back.go_on_undoing(self, strand, wait)
                 return
 
-    def _take(self, strand: Strand, event: m.CallEnded | m.ChildEnded | m.TimerFired) -> None:
+    def _take(self, strand: Strand, event: Delivered) -> None:
         wait = strand.wait
         if type(wait) is InCall and type(event) is m.CallEnded:
             if event.purpose is _STEP:
@@ -173,17 +180,21 @@ class Run:
             case InCall() as wait, m.TimerFired(timer=Timer.ESCALATE):
                 leaves.overdue(self, strand, wait)
             case InChild() as wait, m.ChildEnded(purpose=Purpose.STEP):
-                leaves.child_ended(self, strand, wait, event)
+                leaves.child_ended(self, strand, wait.request, event.outcome)
             case Asleep(), m.TimerFired(timer=Timer.SLEEP):
                 self.go_on(strand, None)
             case Waiting() as wait, m.TimerFired(timer=Timer.WAIT):
                 leaves.nothing_came(self, strand, wait)
-            case Polling() as wait, _:
+            case Polling() as wait, m.CallEnded() | m.TimerFired():
                 leaves.polled(self, strand, wait, event)
+            case Broken() as wait, m.ChildEnded(purpose=Purpose.STEP):
+                settling.child_again(self, strand, wait, event.outcome)
+            case Broken() as wait, m.Settle(purpose=Purpose.STEP):
+                settling.take(self, strand, wait, event)
             case _:
                 pass
 
-    def _receive(self, event: m.EventReceived) -> None:
+    def receive(self, event: m.EventReceived) -> None:
         if event.id in self._seen:
             return
         self._seen.add(event.id)
@@ -224,15 +235,23 @@ class Run:
         strand.wait = None
         self.resume(strand, answer, error)
 
+    def begin(self, strand: Strand, make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        strand.make, strand.coroutine = make, make()
+        self.resume(strand, None)
+
     def resume(self, strand: Strand, answer: Any, error: BaseException | None = None) -> None:
         """Run a coroutine until it waits for something or ends."""
         coroutine, exactly = strand.coroutine, self.driver.exactly
         assert coroutine is not None
-        while True:
+        answered = True
+        while answered:
+            fed = Fed(self.driver.now, answer, error)
+            strand.fed.append(fed)
             try:
                 if error is None:
                     request = exactly(coroutine.send, answer)
                 else:
+                    fed.undone = next((n for n, a in enumerate(strand.attempts) if a.undone), None)
                     request = exactly(coroutine.throw, error)
             except StopIteration as stop:
                 strand.done, strand.result = True, stop.value
@@ -242,48 +261,57 @@ class Run:
                 strand.done = True
                 self._raised(strand, raised)
                 return
-            error = None
-            if type(request) is StepRequest:
-                answered, answer, error = leaves.begin_step(self, strand, request)
-                if not answered:
-                    return
-                continue
-            match request:
-                case ChildRequest():
-                    answered, answer = leaves.begin_child(self, strand, request)
-                case SleepRequest():
-                    answered, answer = leaves.begin_sleep(self, strand, request)
-                case WaitRequest():
-                    answered, answer, error = leaves.begin_wait(self, strand, request)
-                case PollRequest():
-                    answered, answer, error = leaves.begin_poll(self, strand, request)
-                case ParallelRequest(branches=()):
-                    answer = ()
-                    continue
-                case ParallelRequest():
-                    strand.wait = Joining(request)
-                    self._begin_strands(strand, strand.wait)
-                    return
-                case UndoRequest(attempt, raised_error):
-                    answered, answer = (
-                        back.leave(self, strand, attempt, failure_of(raised_error)),
-                        None,
-                    )
-                case _:
-                    error = TypeError("a saga awaits only what its `saga` object offers")
-                    continue
-            if not answered:
-                return
+            answered, answer, error = self._begin(strand, request)
+
+    def again(self, strand: Strand) -> None:
+        """Begin anew the statement at which the strand stands, its arguments included."""
+        now, strand.wait = self.driver.now, None
+        try:
+            request = rerun(strand, self.driver.exactly, self.driver.at)
+        except Exception as raised:
+            self.driver.at(now)
+            self._raised(strand, raised)
+            return
+        self.driver.at(now)
+        answered, answer, error = self._begin(strand, request)
+        if answered:
+            self.resume(strand, answer, error)
+
+    def _begin(self, strand: Strand, request: Any) -> leaves.Begun:
+        """Begin what a strand awaits."""
+        if type(request) is StepRequest:
+            return leaves.begin_step(self, strand, request)
+        match request:
+            case ChildRequest():
+                return leaves.begin_child(self, strand, request)
+            case SleepRequest():
+                return leaves.begin_sleep(self, strand, request)
+            case WaitRequest():
+                return leaves.begin_wait(self, strand, request)
+            case PollRequest():
+                return leaves.begin_poll(self, strand, request)
+            case ParallelRequest(branches=()):
+                return True, (), None
+            case ParallelRequest():
+                strand.wait = Joining(request)
+                parallel.begin(self, strand, strand.wait)
+                return False, None, None
+            case UndoRequest(attempt, raised_error):
+                return back.leave(self, strand, attempt, failure_of(raised_error)), None, None
+            case _:
+                odd = TypeError("a saga awaits only what its `saga` object offers")
+                return True, None, odd
 
     def _ended(self, strand: Strand) -> None:
         parent = strand.parent
+        strand.fed.clear()
         if parent is not None:
             joining = parent.wait
             assert isinstance(joining, Joining)
             joining.done += 1
-            self._begin_strands(parent, joining)
+            parallel.begin(self, parent, joining)
             if self.attention and parent.wait is joining:
-                self.make_room(parent)  # the others may all stand still
+                parallel.make_room(self, parent)  # the others may all stand still
         elif self.phase is Phase.EPILOGUE:
             back.epilogue_over(self)
         else:
@@ -298,7 +326,8 @@ class Run:
         failure = failure_of(error)
         strand.raised_at = raised_at(raised)
         place = Place("abort")
-        back.fail(self, strand, failure, OpenItem(place, Purpose.STEP, failure.name, failure))
+        item = OpenItem(place, Purpose.STEP, failure.name, failure)
+        back.fail(self, strand, failure, Broken(item))
 
     # --- What leaves ask for ---
 
@@ -333,51 +362,12 @@ class Run:
             raise raised
         failure = failure_of(error)
         strand.raised_at = raised_at(raised)
-        back.fail(self, strand, failure, OpenItem(place, Purpose.STEP, label, failure))
+        item = OpenItem(place, Purpose.STEP, label, failure)
+        back.fail(self, strand, failure, Broken(item))
 
     def item(self, place: Place, failure: Failure) -> OpenItem:
         made = self.undoing.made[place]
         return OpenItem(place, Purpose.STEP, made.label, failure, made.team)
-
-    # --- Parallel parts ------------------------------------------------------------------------
-
-    def _begin_strands(self, strand: Strand, joining: Joining) -> None:
-        """Begin what is not begun while there is room, and go on when all have ended."""
-        if joining.beginning:
-            return  # called by a branch that ended at once: the loop below goes on
-        joining.beginning = True
-        branches = joining.request.branches
-        while len(joining.strands) < len(branches) and self._room(joining):
-            saga, function = branches[len(joining.strands)]
-            inner = Strand(strand)
-            saga._strand = inner
-            joining.strands.append(inner)
-            inner.coroutine = function(saga)
-            self.resume(inner, None)
-            if not strand.alive or strand.wait is not joining:
-                return  # the saga, or an attempt around, is going back
-        joining.beginning = False
-        if joining.done < len(branches):
-            return
-        trees = tuple(in_order(tuple(inner.undo)) for inner in joining.strands)
-        tree = together(trees, joining.request.at_once)
-        if tree != NOTHING:
-            strand.undo.append(tree)
-        self.go_on(strand, tuple(inner.result for inner in joining.strands))
-
-    def _room(self, joining: Joining) -> bool:
-        limit = joining.request.at_once
-        if limit is None:
-            return True
-        # An iteration that waits for a person holds no slot: its siblings run on.
-        return sum(moving(inner) for inner in joining.strands if not inner.done) < limit
-
-    def make_room(self, strand: Strand) -> None:
-        """A strand came to a standstill: what was held back for it may begin."""
-        while strand.parent is not None:
-            strand = strand.parent
-            if isinstance(strand.wait, Joining):
-                self._begin_strands(strand, strand.wait)
 
     # --- Standing still, and the end -----------------------------------------------------------
 
@@ -389,30 +379,20 @@ class Run:
         if self.phase is Phase.EPILOGUE:
             back.epilogue_over(self)
             return
-        if not self._stop_overdue():
+        if not back.stop_overdue(self):
             self.over(m.Escalated(self.open_items()))
-
-    def _stop_overdue(self) -> bool:
-        """Interrupt what is escalated and still retrying, because nothing else can move."""
-        stopped = False
-        for strand in below(self.root):
-            match strand.wait:
-                case InCall(overdue=True, stopping=False) as wait:
-                    self.driver.interrupt(wait.place, Purpose.STEP)
-                    wait.stopping = stopped = True
-                case Catching(tree=tree) as wait:
-                    wait.tree = self.undoing.stop_overdue(tree)
-                    stopped = stopped or wait.tree != tree
-                case _:
-                    pass
-        return stopped
 
     def over(self, outcome: m.SagaOutcome) -> None:
         if self.phase is Phase.FORWARD and self.deadline is not None:
             self.driver.stop_timer(SAGA, Timer.DEADLINE)
+        written_off = tuple(self.undoing.written_off)
+        if written_off or isinstance(outcome, m.Escalated):
+            still_open = outcome.steps if isinstance(outcome, m.Escalated) else ()
+            outcome = m.Escalated((*written_off, *still_open))
         self.driver.finished(outcome)
         self.phase, self.outcome = Phase.OVER, outcome
-        self.close()
+        if not isinstance(outcome, m.Escalated):
+            self.close()  # else it may go on
 
 
 def _has(tree: Undo, place: Place) -> bool:

@@ -60,7 +60,7 @@ class StepRequest(Request[T], eq=False):
 
 class ChildRequest(Request[T], eq=False):
     place: Place
-    call: SagaCall[Any]
+    call: Callable[[], SagaCall[Any]] | SagaCall[Any]
     escalate: Escalate | None
     pivot: bool
     best_effort: bool
@@ -183,12 +183,16 @@ class Saga:
     ) -> Awaitable[T]: ...
     @overload
     def child(
-        self, path: str, call: SagaCall[T], *, best_effort: Literal[True]
+        self,
+        path: str,
+        call: SagaCall[T] | Callable[[], SagaCall[T]],
+        *,
+        best_effort: Literal[True],
     ) -> Awaitable[T | None]: ...
     def child(
         self,
         path: str,
-        call: SagaCall[T],
+        call: SagaCall[T] | Callable[[], SagaCall[T]],
         *,
         pivot: bool = False,
         best_effort: bool = False,

@@ -6,7 +6,7 @@ parallel part hang below the strand that awaits it.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -15,8 +15,9 @@ from msgspec import Struct
 
 from sagalang.machine.events import OpenItem, Place
 from sagalang.machine.outcomes import Failure
-from sagalang.machine.undo import Entry, Undo
+from sagalang.machine.undo import NOTHING, Entry, Undo
 from sagalang.machine.undo import moving as undo_moving
+from sagalang.model.program import Ms
 from sagalang.runtime.saga_scope import (
     Attempt,
     ChildRequest,
@@ -26,6 +27,9 @@ from sagalang.runtime.saga_scope import (
     WaitRequest,
 )
 from sagalang.runtime.saga_traces import standing_at
+
+Leaf = StepRequest[Any] | ChildRequest[Any] | WaitRequest[Any] | PollRequest[Any]
+"""What a strand may await for long, and a person may settle."""
 
 
 class Pivot(Enum):
@@ -105,20 +109,42 @@ class Catching:
 
 @dataclass(slots=True)
 class Broken:
-    """Failed, and left to a person."""
+    """Failed, or left to a person. `undo`: what it did all the same, or may have. `request`: what
+    the strand awaits; None where its own text failed. `call`: the step as it was called, with
+    what became of it; None where nothing was."""
 
     item: OpenItem
+    undo: Undo = NOTHING
+    request: Leaf | None = None
+    call: Entry | None = None
+
+    @property
+    def place(self) -> Place:
+        return self.item.place
 
 
 Wait = InCall | InChild | Asleep | Waiting | Polling | Joining | Catching | Broken
 
 
+class Fed(Struct):
+    """What a coroutine was sent, or had thrown into it, and when. `undone`: the number of the
+    attempt whose body was undone before."""
+
+    at: Ms
+    answer: Any
+    error: BaseException | None
+    undone: int | None = None
+
+
 @dataclass(eq=False, slots=True)
 class Strand:
-    """`undo`: what is to be undone, in the order in which it happened."""
+    """`make`: its coroutine from the beginning; `fed`: all that led it to where it stands. `undo`:
+    what is to be undone, in the order in which it happened."""
 
     parent: Strand | None
+    make: Callable[[], Coroutine[Any, Any, Any]] | None = None
     coroutine: Coroutine[Any, Any, Any] | None = None
+    fed: list[Fed] = field(default_factory=list)
     wait: Wait | None = None
     undo: list[Undo] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
@@ -128,6 +154,30 @@ class Strand:
     result: Any = None
     raised_at: str = ""
     """The place in the saga's text where an exception ended it."""
+
+
+def rerun(strand: Strand, exactly: Callable[..., Any], at: Callable[[Ms], None]) -> Any:
+    """Run the strand's coroutine anew, from its beginning to where it stands; what it awaits there,
+    or raises. `at` is told the instant of each part. A saga's text does the same whenever it is
+    given the same, so nothing but its last expressions is made anew."""
+    assert strand.make is not None
+    assert strand.coroutine is not None
+    open_ = tuple(strand.attempts)
+    strand.coroutine.close()
+    strand.attempts.clear()
+    strand.coroutine = strand.make()
+    request = None
+    for fed in strand.fed:
+        at(fed.at)
+        if fed.undone is not None:
+            strand.attempts[fed.undone].undone = True
+        if fed.error is None:
+            request = exactly(strand.coroutine.send, fed.answer)
+        else:
+            request = exactly(strand.coroutine.throw, fed.error.with_traceback(None))
+    for attempt, before in zip(strand.attempts, open_, strict=True):
+        attempt.start, attempt.has_pivot = before.start, before.has_pivot
+    return request
 
 
 def below(strand: Strand) -> Iterator[Strand]:

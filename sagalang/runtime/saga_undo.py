@@ -13,14 +13,19 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sagalang.machine import keys
+from sagalang.machine.backward import CHILD_NOT_UNDONE, CHILD_OPEN, child_failure
 from sagalang.machine.events import (
     CallEnded,
     ChildEnded,
     Compensated,
     Completed,
+    Escalated,
+    How,
     OpenItem,
     Place,
     Purpose,
+    SagaOutcome,
+    Settle,
     Timer,
     TimerFired,
 )
@@ -31,6 +36,7 @@ from sagalang.model.errors import CANCELLED, NOT_DONE, UNAVAILABLE
 from sagalang.runtime.saga_calls import Call, SagaCall
 from sagalang.runtime.saga_driver import Driver
 from sagalang.runtime.saga_errors import BadValue, failure_of, translated
+from sagalang.runtime.saga_statements import contract_of
 
 AS_CAPTURED: Final[tuple[Any, ...]] = ()
 """What stands in `Entry.args` once the compensation's call is known; the call is in `Made`."""
@@ -39,6 +45,9 @@ AS_CAPTURED: Final[tuple[Any, ...]] = ()
 # Bound once: a member of an enum is looked up the slow way in Python 3.11, and every call asks.
 _SETTLING: Final = Status.SETTLING
 _OWED: Final = Status.OWED
+
+
+Delivered = CallEnded | ChildEnded | TimerFired | Settle
 
 
 class Made(Struct):
@@ -63,6 +72,8 @@ class Undoing:
         self._driver = driver
         self._escalate = escalate
         self.made: dict[Place, Made] = {}
+        self.written_off: list[OpenItem] = []
+        """Compensations that a person gave up."""
 
     # --- What a step owes ----------------------------------------------------------------------
 
@@ -114,9 +125,8 @@ class Undoing:
                 return NOTHING if kept else replace(entry, status=Status.OWED)
             case Compensated():
                 return NOTHING
-            case _:
-                failure = Failure(UNAVAILABLE, None, "the child saga is escalated")
-                return self._stuck(entry, failure, Purpose.STEP)
+            case Escalated() as outcome:
+                return self._stuck(entry, child_failure(outcome), Purpose.STEP)
 
     # --- Working on a tree ---------------------------------------------------------------------
 
@@ -133,11 +143,11 @@ class Undoing:
 
     def _start(self, entry: Entry, error: Failure) -> Undo:
         driver, made = self._driver, self.made[entry.place]
+        if entry.failure is not None:
+            return self._stuck(entry, entry.failure, Purpose.COMPENSATE)
         if made.child is not None:
             driver.undo_child(entry.place, made.child.definition.name, error)
             return replace(entry, status=Status.RUNNING)
-        if entry.failure is not None:
-            return self._stuck(entry, entry.failure, Purpose.COMPENSATE)
         if made.undoing is None:
             return self._resolve(entry, made)
         assert made.call is not None
@@ -154,10 +164,19 @@ class Undoing:
         except BadValue as bad:
             return self._stuck(entry, failure_of(bad), Purpose.COMPENSATE)
         driver.start_call(
-            entry.place, Purpose.COMPENSATE, key, made.undoing, made.policy, probe=probe
+            entry.place,
+            Purpose.COMPENSATE,
+            key,
+            made.undoing,
+            made.policy,
+            probe=probe,
+            first_attempt=entry.first_undo,
+            unanswered=entry.undo_unanswered,
         )
         self._start_clock(entry.place)
-        return replace(entry, status=Status.RUNNING)
+        if made.undoing.contract.promises.idempotent or entry.first_undo is not None:
+            return replace(entry, status=Status.RUNNING)
+        return replace(entry, status=Status.RUNNING, first_undo=driver.now)
 
     def _resolve(self, entry: Entry, made: Made) -> Undo:
         assert made.call is not None
@@ -188,11 +207,11 @@ class Undoing:
                 raise
             raise error from raised
 
-    def deliver(self, tree: Undo, event: CallEnded | ChildEnded | TimerFired) -> Undo:
+    def deliver(self, tree: Undo, event: Delivered) -> Undo:
         """The tree after an event that belongs to one of its entries; others change nothing."""
         return change(tree, event.place, lambda entry: self._take(entry, event))
 
-    def _take(self, entry: Entry, event: CallEnded | ChildEnded | TimerFired) -> Undo:
+    def _take(self, entry: Entry, event: Delivered) -> Undo:
         match entry.status, event:
             case Status.SETTLING, CallEnded(outcome=outcome, unanswered=unanswered):
                 return self.settle(entry, outcome, unanswered)
@@ -209,22 +228,61 @@ class Undoing:
                 return NOTHING
             case Status.RUNNING, CallEnded(purpose=Purpose.COMPENSATE, outcome=outcome):
                 failure = Failure(NOT_DONE) if isinstance(outcome, Ok) else outcome.error
-                return self._stuck(entry, failure, Purpose.COMPENSATE)
-            case Status.RUNNING, ChildEnded(purpose=Purpose.COMPENSATE, outcome=Compensated()):
-                return NOTHING
-            case Status.RUNNING, ChildEnded(purpose=Purpose.COMPENSATE):
-                failure = Failure(NOT_DONE, None, "the child saga could not be compensated")
-                return self._stuck(entry, failure, Purpose.COMPENSATE)
+                return self._stuck(tried(entry, event), failure, Purpose.COMPENSATE)
+            case Status.RUNNING, ChildEnded(purpose=Purpose.COMPENSATE, outcome=outcome):
+                return self._child_undone(entry, outcome)
+            case Status.STUCK, ChildEnded(purpose=purpose) if purpose is entry.purpose:
+                return self._child_again(entry, event)
+            case Status.STUCK, Settle(purpose=purpose) if purpose is entry.purpose:
+                return self._settled(entry, event)
             case _:
                 return entry
+
+    def _child_undone(self, entry: Entry, outcome: SagaOutcome) -> Undo:
+        if isinstance(outcome, Compensated):
+            return NOTHING
+        failure = CHILD_NOT_UNDONE
+        if isinstance(outcome, Escalated):
+            failure = child_failure(outcome, CHILD_NOT_UNDONE)
+        return self._stuck(entry, failure, Purpose.COMPENSATE)
+
+    def _child_again(self, entry: Entry, event: ChildEnded) -> Undo:
+        """A child saga that was escalated came to another end."""
+        if not child_waited_for(entry.failure, event.outcome):
+            return entry
+        self._driver.settled(entry.place, entry.purpose)
+        entry = replace(entry, failure=None)
+        if entry.purpose is Purpose.COMPENSATE:
+            return self._child_undone(entry, event.outcome)
+        return self.settle_child(entry, event)
+
+    def _settled(self, entry: Entry, event: Settle) -> Undo:
+        """What comes of a person's word, which was not refused."""
+        self._driver.settled(entry.place, entry.purpose)
+        match event.how:
+            case How.RETRY:
+                if entry.refused:
+                    self._driver.renew(entry.place, keys.COMPENSATE)
+                    entry = replace(entry, refused=False, first_undo=None, undo_unanswered=None)
+                return replace(entry, status=Status.OWED, failure=None, stopping=False)
+            case How.DONE if entry.purpose is Purpose.RESOLVE:
+                return self._happened(entry, Ok(event.value))
+            case How.NOT_DONE if entry.purpose is not Purpose.RESOLVE:
+                item = self._item(entry.place, entry.failure or Failure(NOT_DONE), entry.purpose)
+                self.written_off.append(replace(item, written_off=True))
+        return NOTHING
+
+    def _happened(self, entry: Entry, outcome: Ok) -> Undo:
+        """The step turned out to have happened: what went unanswered before is the same effect
+        under the same key, now known."""
+        entry = replace(entry, status=_OWED, outcome=outcome, overdue=False, failure=None)
+        return self._capture(entry, self.made[entry.place], outcome)
 
     def _resolved(self, entry: Entry, outcome: Outcome) -> Undo:
         match outcome:
             case Ok():
                 self._stop_clock(entry)
-                # What went unanswered before is the same effect under the same key, now known.
-                entry = replace(entry, status=Status.OWED, outcome=outcome, overdue=False)
-                return self._capture(entry, self.made[entry.place], outcome)
+                return self._happened(entry, outcome)
             case Rejected() | NotSent():
                 self._stop_clock(entry)
                 return NOTHING
@@ -280,10 +338,29 @@ class Undoing:
     def _item(self, place: Place, failure: Failure, purpose: Purpose) -> OpenItem:
         made = self.made[place]
         label = made.label
-        if purpose is Purpose.COMPENSATE and made.undoing is not None:
-            label = made.undoing.contract.label
+        if purpose is Purpose.COMPENSATE and made.undo is not None:
+            undone = made.undo.contract if type(made.undo) is Call else contract_of(made.undo)
+            label = label if undone is None else undone.label
         team = self._escalate.team if self._escalate is not None else ""
         return OpenItem(place, purpose, label, failure, team)
+
+
+def tried(entry: Entry, event: CallEnded) -> Entry:
+    """What is known of a compensation after a call that did not undo the step."""
+    if isinstance(event.outcome, Rejected):
+        return replace(entry, refused=True)
+    if entry.first_undo is None:
+        return entry
+    if isinstance(event.outcome, NotSent):
+        return replace(entry, first_undo=None, undo_unanswered=None)
+    return replace(entry, undo_unanswered=event.unanswered)
+
+
+def child_waited_for(failure: Failure | None, outcome: SagaOutcome) -> bool:
+    """Whether a child saga came to another end than the one that is waited with."""
+    if failure not in (CHILD_OPEN, CHILD_NOT_UNDONE):
+        return False
+    return not (isinstance(outcome, Escalated) and child_failure(outcome, failure) == failure)
 
 
 def timed(escalate: p.Escalation | None, policy: p.Policy) -> bool:

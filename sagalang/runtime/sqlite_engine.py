@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sagalang.machine.events import CancelRequested, EventReceived
+from sagalang.machine.events import CancelRequested, Escalated, EventReceived
 from sagalang.model.program import Ms
 from sagalang.runtime import journal
 from sagalang.runtime.call_log import CallLog
@@ -114,6 +114,11 @@ class SqliteEngine:
         """Raises `NoSuchRunError`."""
         self._put(saga_id, CancelRequested(self.now()))
 
+    def waiting(self, saga_id: str) -> bool:
+        """Whether a run has not taken in yet what came from outside."""
+        session = self._sessions.get(saga_id)
+        return session is not None and session.waiting()
+
     def now(self) -> Ms:
         return self.clock.now()
 
@@ -136,7 +141,9 @@ class SqliteEngine:
             raise NoSuchRunError(f"there is no run {saga_id}")
         # It is on record, and the run finds it there when it is gone on with.
         body = self._codec(found).encode(found.saga, entry_of(event, saga_id))
-        self.store.append(found.number, body)
+        again = isinstance(event, CancelRequested) and found.state is State.ESCALATED
+        change = Change(state=State.RUNNING, at=event.at) if again and not found.ended else None
+        self.store.append(found.number, body, change=change, took=self.taking)
 
     def _check(self, found: Run, saga: str, args: Mapping[str, Any]) -> None:
         read = entries(self.store.reader, self._codec(found), found)
@@ -184,6 +191,7 @@ class SqliteSession(LocalSession):
         self._engine = engine
         self._number = None if found is None else found.number
         self._state = State.RUNNING if found is None else found.state
+        self._over = found is not None and found.ended is not None
         self._last = 0
         """The number of the last entry that was appended."""
 
@@ -212,13 +220,23 @@ class SqliteSession(LocalSession):
     def _change(self, entry: journal.Entry) -> Change | None:
         """What lists say of the run from now on."""
         match entry:
-            case journal.SagaFinished(at=at, kind=kind, error=error):
+            case journal.SagaFinished(at=at, kind=kind, error=error, value=outcome):
                 self._state = State(kind)
-                ended = None if self._state is State.ESCALATED else at
+                steps = outcome.steps if isinstance(outcome, Escalated) else ()
+                self._over = all(item.written_off for item in steps)
+                ended = at if self._over else None
                 return Change(state=self._state, at=at, ended=ended, error=error)
-            case journal.Intent() | journal.AbortBegan() if self._state is not State.RUNNING:
-                # It was settled, or its parent undoes it.
-                self._state = State.RUNNING
+            case journal.Settlement() | journal.CancelAsked() if self._over:
+                return None
+            case (
+                journal.Settlement()
+                | journal.CancelAsked()
+                | journal.Intent()
+                | journal.AbortBegan()
+            ) if self._state is not State.RUNNING:
+                # A person dealt with it, or its parent undoes it: from here on it has another end
+                # to come to, also after a crash.
+                self._state, self._over = State.RUNNING, False
                 return Change(state=State.RUNNING, at=entry.at)
             case _:
                 return None
@@ -237,6 +255,7 @@ class SqliteSession(LocalSession):
         last = None
         while last != self._last:  # an event may have come meanwhile
             last = self._last
-            await self.committed()
+            # Of all runs: an event may have come before the session, child sagas have their own.
+            await self._engine.store.all_committed()
         run = self._engine.store.reader.run(self.saga_id)
         return () if run is None else self._engine.history(run)

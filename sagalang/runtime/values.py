@@ -260,11 +260,29 @@ def decode_input(values: Values, saga: Saga, json_text: str | bytes) -> dict[str
     fields = parse(json_text)
     if not isinstance(fields, dict):
         raise DecodeError("expected an object with the saga's parameters")
+    return _read_params(values, saga, fields, Mode.INPUT)
+
+
+def read_input(values: Values, saga: Saga, given: Any) -> dict[str, Any]:
+    """The same from values of a Python program: what `decode_input` takes, as it is parsed; native
+    values and objects with attributes in it; or such an object for the only parameter."""
+    if isinstance(given, Mapping):
+        return _read_params(values, saga, given, Mode.GIVEN)
+    if len(saga.params) != 1:
+        names = ", ".join(param.wire for param in saga.params) or "none"
+        raise DecodeError(f"expected a mapping with the saga's parameters ({names})")
+    (param,) = saga.params
+    return {param.name: _read_param(values, param.name, param.type, given, Mode.GIVEN)}
+
+
+def _read_params(
+    values: Values, saga: Saga, fields: Mapping[str, Any], mode: Mode
+) -> dict[str, Any]:
     params = {p.wire: p for p in saga.params}
     if len(params) == 1 and not params.keys() & fields.keys():
         (param,) = saga.params
         try:
-            return {param.name: _read_param(values, param.name, param.type, fields)}
+            return {param.name: _read_param(values, param.name, param.type, fields, mode)}
         except DecodeError:
             known = {wire for _, _, wire in values.fields_of(param.type)}
             if known & fields.keys():
@@ -273,7 +291,7 @@ def decode_input(values: Values, saga: Saga, json_text: str | bytes) -> dict[str
     found = {}
     for wire, param in params.items():
         if wire in fields:
-            found[param.name] = _read_param(values, wire, param.type, fields[wire])
+            found[param.name] = _read_param(values, wire, param.type, fields[wire], mode)
         elif is_optional(param.type):
             found[param.name] = None
         else:
@@ -281,9 +299,9 @@ def decode_input(values: Values, saga: Saga, json_text: str | bytes) -> dict[str
     return found
 
 
-def _read_param(values: Values, name: str, type_: Type, value: Any) -> Any:
+def _read_param(values: Values, name: str, type_: Type, value: Any, mode: Mode) -> Any:
     try:
-        return read(value, values.python_type(type_), Mode.INPUT)
+        return read(value, values.python_type(type_), mode)
     except DecodeError as error:
         error.hide_keys = _holds_secret(values, type_)
         error.within(name)

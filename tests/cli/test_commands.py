@@ -94,7 +94,8 @@ def test_check_exits_1_on_a_warning_too(tmp_path: Path) -> None:
 def test_check_of_what_cannot_be_read_exits_2(tmp_path: Path, name: str) -> None:
     result = started_anew("check", name, cwd=tmp_path)
     assert result.returncode == 2
-    assert "error[SG901]: cannot read" in result.stdout
+    assert result.stdout.startswith(f"error[SG901]: cannot read {name}: ")
+    assert result.stdout.splitlines()[1:3] == [f" --> {name}", ""]
     assert "Traceback" not in result.stderr
 
 

@@ -19,7 +19,7 @@ from sagalang.workspace import load, load_text
 from .hostile_names import text
 from .test_corpus_runs import SAGAS
 
-COUNT: Final = 40 if "SAGA_SLOW" in os.environ else 12
+COUNT: Final = 300 if "SAGA_SLOW" in os.environ else 12
 """How many random sagas there are, and how many programs of hostile names."""
 
 

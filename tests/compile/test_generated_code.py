@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sagalang.compile import compile_program
+from sagalang.compile.layout import Bracket, Text, statement
 from sagalang.workspace import load, load_text
 
 from .test_corpus_runs import SAGAS
@@ -23,8 +24,8 @@ RULES = [
     # Not N, A: the names of errors and fields are those of the source.
     *("--select", "E,F,W,I,UP,B,C4,SIM,RUF,PIE,PT,RET,PERF,ASYNC,DTZ"),
     # B023 does not know that `value_or` calls at once what it is given; RUF001 to 003 would have
-    # the letters of another script changed, and they are those of the source.
-    *("--ignore", "B023,RUF001,RUF002,RUF003"),
+    # the letters of another script changed, ASYNC109 a parameter `timeout`: they are the source's.
+    *("--ignore", "B023,RUF001,RUF002,RUF003,ASYNC109"),
 ]
 
 HOSTILE = """
@@ -99,6 +100,8 @@ def texts() -> dict[str, str]:
     assert not hostile.has_errors, [d.message for d in hostile.diagnostics if d.is_error]
     (file,) = compile_program(hostile.program).files
     found["hostile.py"] = file.text
+    (file,) = compile_program(load_text(PLAIN, "plain.saga").program).files
+    found["plain.py"] = file.text
     return found
 
 
@@ -160,12 +163,81 @@ def test_a_compiled_saga_needs_neither_parser_nor_templates(written: Path) -> No
     assert not heavy & set(json.loads(done.stdout))
 
 
+def test_where_httpx_is_missing_it_says_what_to_install(written: Path) -> None:
+    without = "import sys; sys.modules['httpx'] = None; import order_order as o; sys.exit(o.main())"
+    order = '{"id": "o-1", "sku": "tea", "qty": 2, "amount": 1}'
+    done = subprocess.run(
+        [sys.executable, "-c", without],
+        cwd=written,
+        input=order,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: Orders is called over HTTP, which needs the package httpx. Install it:"
+        " pip install httpx\n"
+    )
+
+
 def test_main_refuses_wrong_input_with_its_path_before_anything_is_called(written: Path) -> None:
     command = [sys.executable, str(written / "order_order.py"), "-"]
     wrong = '{"id": "o-1", "sku": "tea", "qty": "two", "amount": 1}'
     done = subprocess.run(command, input=wrong, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr == "error: order.qty: expected an int, got a string\n"
+
+
+PLAIN = """
+service S {
+  query q(text: string, command: int, id: string, key: string, timeout: duration?)
+    -> { b: bool, n: int, o: string?, l: list<string> }
+  command put(S: string, SService: string, call: int) keyed
+    probe q(S, call, SService, key, null)
+  command del(Call: string) idempotent
+}
+saga A(x: string) {
+  id x
+  step r = S.q(x, 1, x, x, null)
+  let a = if r.b then true else false
+  let b = if r.b then false else true
+  let c = not (r.b == a) or not (x != "") or not not b or not (r.o == null) or not (r.n < 3)
+  let d = not contains(r.l, x) and not contains(x, "a")
+  let e = c or d and r.n >= 1 or r.n == - -1
+  if e { sleep 1s }
+  if d { parallel { sleep 1s branch { sleep 2s  sleep 3s } } }
+  attempt { step S.q(x, 1, x, x, null) } on Timeout { parallel { sleep 1s sleep 2s } }
+}
+"""
+
+
+def test_conditions_and_parameters_are_as_a_person_writes_them() -> None:
+    loaded = load_text(PLAIN, "plain.saga")
+    (file,) = compile_program(loaded.program).files
+    for line in (
+        "    async def q(\n"
+        "        self,\n        text: str,\n        command: int,\n        id_: str,\n"
+        "        key: str,\n        timeout: timedelta | None,\n    ) -> QResult: ...\n",
+        "    async def put(self, S_2: str, SService_2: str, call: int, *, key: str) -> None: ...\n",
+        "    async def del_(self, Call_2: str) -> None: ...\n",
+        "    a_2 = r.b\n",
+        "    b = not r.b\n",
+        '    c = r.b != a_2 or x == "" or b or r.o is not None or not r.n < 3\n',
+        '    d = x not in r.l and "a" not in x\n',
+        "    e = c or (d and r.n >= 1) or r.n == 1\n",
+    ):
+        assert line in file.text
+
+
+@pytest.mark.parametrize("room", [-1, 0])
+@pytest.mark.parametrize(
+    ("letters", "columns"), [("ab", 2), ("注文", 4), ("e\u0301", 1), ("\u1100\u1161", 2)]
+)
+def test_lines_are_measured_in_columns(letters: str, columns: int, room: int) -> None:
+    param = "p" * (100 - len("def f() -> :") - columns - room)
+    lines = statement("def f", Bracket(Text(""), (Text(param),)), 0, f" -> {letters}:")
+    assert len(lines) == (1 if room == 0 else 3)
 
 
 def test_constants_may_need_conversions_and_exact_decimals() -> None:
@@ -191,5 +263,5 @@ def test_what_cannot_be_compiled_is_told_with_its_place() -> None:
     (problem,) = compiled.problems
     assert (problem.span.file, problem.what) == (
         "x.saga",
-        "the constant `first`, which may have no value",
+        "a constant that may have no value, as `first`,",
     )

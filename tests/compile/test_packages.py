@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from sagalang.cli.compile import command
 from sagalang.compile import Compiled, compile_package, compile_program
+from sagalang.scenario.run import run
 from sagalang.workspace import load, load_text
 
 ROOT = Path(__file__).parents[2]
@@ -198,11 +199,15 @@ def test_only_what_has_sagas_has_a_main(folder: Path) -> None:
 
 
 def test_pythons_tools_find_nothing(folder: Path) -> None:
+    nothing_is_found_in(folder)
+
+
+def nothing_is_found_in(folder: Path) -> None:
     rules = "E,F,W,I,UP,B,C4,SIM,RUF,PIE,PT,RET,PERF,ASYNC,DTZ"
     options = ("--isolated", "--line-length", "100")
     for tool in (
-        ("ruff", "format", *options, "--check", "--diff", "."),
-        ("ruff", "check", *options, "--target-version", "py311", "--select", rules, "."),
+        ("ruff", "format", *options, "--check", "--diff", folder.name),
+        ("ruff", "check", *options, "--target-version", "py311", "--select", rules, folder.name),
         ("mypy", "--strict", "--config-file=", "-p", "app"),
     ):
         done = python(folder.parent, "-m", *tool)
@@ -245,6 +250,31 @@ def test_the_next_command_is_named(source: Path, monkeypatch: pytest.MonkeyPatch
     )
 
 
+def test_folders_that_python_cannot_import_are_left_above_the_package(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    above = source.parents[1]
+    monkeypatch.chdir(above)
+    made = compiled(source, Path("my-shop/app"))
+    assert made.stdout.splitlines()[-1] == (
+        f"next: cd {above / 'my-shop'} && python -m app.shop.main input.json"
+    )
+
+
+@pytest.mark.parametrize(("name", "better"), [("ou-t", "ou_t"), ("v1.2", "v1_2"), ("in", "in_")])
+def test_a_package_that_python_cannot_import_is_refused(
+    source: Path, name: str, better: str
+) -> None:
+    folder = source.parents[1] / name
+    done = compiled(source, folder)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert f"error: Python cannot import a package that is called `{name}`\n" in done.stderr
+    assert f"`-o {better}`" in done.stderr
+    assert not folder.exists()
+    assert compiled(source, folder, "--single-file").exit_code == 0
+    assert compiled(source, folder.with_name(better)).exit_code == 0
+
+
 def test_a_module_never_lies_where_a_folder_does() -> None:
     others = {"lib.saga": "let a = 1", "lib/b.saga": "let b = 2"}
     loaded = load_text('import "lib.saga"\nimport "lib/b.saga"\nlet c = a + b', "c.saga", others)
@@ -276,6 +306,100 @@ def test_what_a_module_is_does_not_depend_on_who_imports_it() -> None:
     )
     assert one["p.py"] == other["p.py"]
     assert '__all__ = ["EDGE", "STUBBORN"]' in one["p.py"].text
+
+
+# --- Shapes that several files describe ---------------------------------------------------------
+
+ALIKE = {
+    "a.saga": """
+service A { python "svc"  query one() -> { id: string } }
+saga Kid(given: { id: string }, more: map<{ id: string }>?) -> list<{ id: string }> {
+  id given.id
+  step x = A.one()
+  return if more == null then [given] else [x, given]
+}
+let known = [A_of(what: { id: "1" })]
+record A_of { what: { id: string } }
+""",
+    "b.saga": """
+error Odd { seen: { id: string } }
+event Go { what: { id: string }? }
+service B {
+  python "svc"
+  query two() -> { id: string }
+  query both(x: { id: string }, y: { id: string }?) -> { id: string }
+  query deep() -> { in: { id: string }, all: list<{ id: string }> }
+}
+record B_of { what: { id: string }, more: list<{ id: string }>, by: map<{ id: string }> }
+""",
+    "main.saga": """
+import "a.saga"
+import "b.saga"
+let same = B_of(what: { id: "1" }, more: [{ id: "1" }], by: { a: { id: "1" } })
+saga Main(given: { id: string }) -> A_of {
+  id "r-1"
+  step x = A.one()
+  step y = B.two()
+  step u = B.both(x, given)
+  step d = B.deep()
+  step k = saga Kid(y, { a: x })
+  let b = B_of(what: x, more: [x, y, given], by: { a: x })
+  if x != y or [x] != [y] or b.what != known[0].what or A_of(what: y) != A_of(what: x) {
+    abort Odd(seen: x)
+  }
+  if not contains([x], u) or not contains(d.all, x) or d.in != given or k[0] != y {
+    abort Odd(seen: y)
+  }
+  if b with { more: [u], what: given } != same { abort Odd(seen: given) }
+  wait go: Go where go.what == x within 1h else abort Odd(seen: k[1])
+  return A_of(what: if go.what == given then y else given)
+}
+scenario "all are the same" of Main({ id: "1" }) {
+  when A.one returns { id: "1" }, always
+  when B.two returns { id: "1" }, always
+  when B.both({ id: "1" }, { id: "1" }) returns { id: "1" }
+  when B.deep returns { in: { id: "1" }, all: [{ id: "1" }] }
+  send Go(what: { id: "1" }) after 1m
+  expect completed with A_of(what: { id: "1" })
+}
+scenario "one differs" of Main({ id: "1" }) {
+  when A.one returns { id: "2" }, always
+  expect compensated with Odd
+}
+""",
+    "svc.py": """
+def one(): return {"id": "1"}
+def two(): return {"id": "1"}
+def both(x, y): assert (x.id, y.id) == ("1", "1"); return {"id": "1"}
+def deep(): return {"in": {"id": "1"}, "all": [{"id": "1"}]}
+""",
+}
+
+
+@pytest.fixture
+def alike(tmp_path: Path) -> Path:
+    for name, text in ALIKE.items():
+        (tmp_path / name).write_text(text)
+    done = compiled(tmp_path / "main.saga", tmp_path / "app", "--tests")
+    assert done.exit_code == 0, done.output
+    return tmp_path / "app"
+
+
+def test_values_of_one_shape_are_equal_whichever_module_has_their_class(alike: Path) -> None:
+    program = load(alike.parent / "main.saga").program
+    assert [run(program, found).passed for found in program.scenarios] == [True, True]
+    done = python(alike.parent, "-m", "pytest", "-q", "-p", "no:cacheprovider", "app")
+    assert "2 passed" in done.stdout, done.stdout
+    sent = ("--send", 'Go {"what": {"id": "1"}} after 1ms')
+    done = python(alike.parent, "-m", "app.main", "-", *sent, given='{"given": {"id": "1"}}')
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["value"] == {"what": {"id": "1"}}
+
+
+def test_each_module_takes_them_as_its_own(alike: Path) -> None:
+    text = (alike / "main.py").read_text()
+    assert 'await saga.child("k", KID(as_one_result(y), ' in text
+    nothing_is_found_in(alike)
 
 
 # --- In version control ------------------------------------------------------------------------
@@ -321,6 +445,23 @@ def test_single_file_has_it_all(source: Path, folder: Path) -> None:
     assert written(made) == ["main.py", "test_main.py"]
     done = python(made, "-m", "pytest", "-q", "-p", "no:cacheprovider", ".")
     assert "3 passed" in done.stdout, done.stdout
+
+
+def test_a_single_file_leaves_no_package_behind_unnamed(source: Path, folder: Path) -> None:
+    left = written(folder)
+    (folder / "shop/__init__.py").write_text('"""Ours."""\n')
+    done = compiled(source, folder, "--single-file", "--tests")
+    yours = ("main.py", "shop/__init__.py")
+    assert [line.split()[-1] for line in done.stdout.splitlines()[:2]] == [
+        str(folder / "main.py"),
+        str(folder / "test_main.py"),
+    ]
+    named = [f"no longer made  {folder / name}" for name in left if name not in yours]
+    done = compiled(source, folder, "--single-file", "--tests", "--check")
+    assert (done.exit_code, done.stdout.splitlines()) == (1, named)
+    for name in left:
+        (folder / name).unlink()
+    assert compiled(source, folder, "--single-file", "--tests", "--check").exit_code == 0
 
 
 def test_templates_are_used_for_every_module(source: Path, folder: Path) -> None:

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from sagalang.runtime.sqlite import Change, NewRun, State, Store, open_store
+from sagalang.runtime.sqlite import Change, InUseError, NewRun, State, Store, open_store
 
 WRITERS = 8
 
@@ -51,9 +51,12 @@ async def begin_runs(store: Store, writer: int, report: int) -> None:
 
 
 async def own(path: Path, report: int) -> None:
-    with open_store(path, command="saga serve", now=0):
-        os.write(report, b"owned\n")
-        await asyncio.sleep(60)
+    try:
+        with open_store(path, command="saga serve", now=0):
+            os.write(report, b"owned\n")
+            await asyncio.sleep(60)
+    except InUseError:
+        os.write(report, b"refused\n")
 
 
 def child(mode: str, path: Path, report: int) -> None:

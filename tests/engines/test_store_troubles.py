@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.stores import new, opened, owned
+from engines.stores import mounted, new, opened, owned
 from sagalang.runtime.sqlite import (
     DamagedError,
     ForeignFileError,
@@ -50,17 +49,6 @@ def refused(path: Path, wanted: type[StoreError]) -> str:
     with pytest.raises(wanted), reading(path):
         pass
     return str(caught.value)
-
-
-@contextmanager
-def mounted(folder: Path, *options: str) -> Iterator[None]:
-    mount = shutil.which("mount")
-    if mount is None or subprocess.run([mount, *options, folder], capture_output=True).returncode:
-        pytest.skip("this user may not mount a file system here")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", folder], check=True)
 
 
 @contextmanager

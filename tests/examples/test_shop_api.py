@@ -193,7 +193,9 @@ def test_what_only_people_can_settle_is_shown_as_owed(shop: Shop) -> None:
     shop.order("nowhere")
     ended = shop.ended("nowhere")
     assert ended["state"] == "escalated"
-    assert ended["owed"] == [{"step": "Shipping.book", "error": "BadAddress", "team": "logistics"}]
+    (owed,) = ended["owed"]
+    assert (owed["step"], owed["error"]) == ("Shipping.book", "BadAddress")
+    assert (owed["at"], owed["run"], owed["team"]) == ("ship", "nowhere", "logistics")
 
 
 def reserved(shop: Shop, id_: str, sku: str) -> None:

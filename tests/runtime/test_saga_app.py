@@ -200,6 +200,32 @@ def test_an_event_may_come_early_and_comes_once() -> None:
     within(Bank(), main)
 
 
+@dataclass(frozen=True)
+class Words:
+    text: str
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        (Words("x"), "an instance of Words"),
+        ({"text": "x"}, "an instance of dict"),
+        (Word, "the class Word"),
+    ],
+    ids=["another class", "a dict", "the class itself"],
+)
+def test_what_the_saga_does_not_wait_for_is_refused(event: object, told: str) -> None:
+    async def main(runs: Runs) -> None:
+        runs.start(BUY("a", True))
+        with pytest.raises(TypeError, match=f"^Buy waits for Word: {told} is none$"):
+            runs.signal("a", event)
+        runs.signal("a", Word("right"))
+        await asyncio.sleep(1)
+        assert runs.inspect("a").value == "right"
+
+    within(Bank(), main)
+
+
 def test_nobody_knows_a_run_that_was_never_started() -> None:
     async def main(runs: Runs) -> None:
         for ask in (runs.inspect, runs.cancel, lambda id_: runs.signal(id_, Word("x"))):
@@ -264,7 +290,7 @@ def test_what_people_must_settle_is_named() -> None:
     async def main(runs: Runs) -> None:
         runs.start(BUY("a", False))
         await asyncio.sleep(1)
-        owed = (Owed("Bank.ship", "Broken", "crew"),)
+        owed = (Owed("Bank.ship", "Broken", "crew", "ship", "a"),)
         assert runs.inspect("a") == RunView("a", State.ESCALATED, owed=owed)
 
     within(bank, main)
@@ -278,7 +304,7 @@ def test_what_could_not_be_undone_is_named() -> None:
         await asyncio.sleep(1)
         runs.cancel("a")
         await asyncio.sleep(1)
-        owed = (Owed("Bank.give", "Stuck", ""),)
+        owed = (Owed("Bank.give", "Stuck", "", "take", "a"),)
         assert runs.inspect("a") == RunView("a", State.ESCALATED, owed=owed)
 
     within(bank, main)

@@ -7,6 +7,7 @@ import contextlib
 import signal
 import sys
 from dataclasses import dataclass
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -166,17 +167,27 @@ def _draw() -> float:
 
 
 async def _watched(plan: Plan, began: Began, live: Live, clock: Clock) -> RunResult:
-    """Run to the end while the view ticks; Ctrl-C asks the saga to cancel, twice gives up."""
+    """Run to the end while the view ticks; Ctrl-C asks the saga to cancel, twice gives up, as
+    SIGTERM does at once."""
     from sagalang.cli.running.told import as_it_is
 
     asked = False
 
+    def leave() -> None:
+        click.echo(f"\n{as_it_is(began.journal())}", err=True)
+        if began.kept_in is not None:
+            click.echo(f"next: saga resume {quote(began.saga_id)}{began.kept_in}", err=True)
+
+    def terminated() -> None:
+        try:
+            leave()
+        finally:
+            sys.exit(128 + signal.SIGTERM)
+
     def interrupted() -> None:
         nonlocal asked
         if asked:
-            click.echo(f"\n{as_it_is(began.journal())}", err=True)
-            if began.kept_in is not None:
-                click.echo(f"next: saga resume {began.saga_id}{began.kept_in}", err=True)
+            leave()
             raise KeyboardInterrupt
         asked = True
         click.echo(
@@ -194,6 +205,7 @@ async def _watched(plan: Plan, began: Began, live: Live, clock: Clock) -> RunRes
     loop = asyncio.get_running_loop()
     with contextlib.suppress(NotImplementedError):
         loop.add_signal_handler(signal.SIGINT, interrupted)
+        loop.add_signal_handler(signal.SIGTERM, terminated)
     # In simulated time there is nobody to watch it go by.
     ticker = asyncio.create_task(ticking()) if plan.script is None else None
     try:
@@ -203,3 +215,4 @@ async def _watched(plan: Plan, began: Began, live: Live, clock: Clock) -> RunRes
             ticker.cancel()
         with contextlib.suppress(NotImplementedError):
             loop.remove_signal_handler(signal.SIGINT)
+            loop.remove_signal_handler(signal.SIGTERM)

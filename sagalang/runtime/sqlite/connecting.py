@@ -38,6 +38,7 @@ def owning(path: Path) -> Connection:
             f"SQLite {sqlite3.sqlite_version} is too old for the journal",
             "use a Python that has SQLite 3.37 or later",
         )
+    _make(path)
     with translating(path):
         found = _connect(path, "rwc", PATIENCE)
         try:
@@ -125,6 +126,13 @@ def check(path: Path) -> tuple[str, ...]:
     finally:
         found.close()
     return () if told == ["ok"] else tuple(told)
+
+
+def _make(path: Path) -> None:
+    """An empty file that only its owner can read; SQLite gives its -wal and -shm the same mode.
+    Closing a file that is new drops nobody's locks. What cannot be made is told by SQLite."""
+    with suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _connect(path: Path, mode: str, patience: float) -> Connection:

@@ -43,6 +43,17 @@ LEFT JOIN runs AS parents ON parents.number = runs.parent
 # what it shows, whatever the file holds.
 _ARM: Final = "SELECT began, number FROM runs WHERE state = ? AND began >= ?"
 _LEAST: Final = -(1 << 63)
+_LAST: Final = chr(0x10FFFF)
+# What pruning.py goes through slice by slice.
+_PRUNABLE: Final = """
+WITH RECURSIVE tree (root, number, ended) AS (
+    SELECT number, number, ended FROM runs
+    WHERE parent IS NULL AND ended < ? AND state <> 'running' AND began <= ?
+    UNION ALL
+    SELECT root, runs.number, runs.ended FROM runs JOIN tree ON parent = tree.number
+)
+SELECT count(*) FROM tree WHERE root NOT IN (SELECT root FROM tree WHERE ended IS NULL)
+"""
 
 
 class Reader:
@@ -61,13 +72,16 @@ class Reader:
         saga: str | None = None,
         since: Ms | None = None,
         limit: int | None = 100,
+        nested: bool = True,
     ) -> list[Run]:
         """Runs that are in one of these states, are of this saga, and began at `since` or later;
-        the last to begin first, by the wall times that they were begun with. `limit` None: all."""
+        the last to begin first, by the wall times that they were begun with. `limit` None: all.
+        `nested`: also those that are steps of others."""
         states = [state] if isinstance(state, State) else list(dict.fromkeys(state))
         if not states:
             return []
         arm = _ARM + (" AND saga = ?" if saga is not None else "")
+        arm += "" if nested else " AND parent IS NULL"
         found = " UNION ALL ".join([arm] * len(states)) + " ORDER BY 1 DESC, 2 DESC LIMIT ?"
         values: list[Any] = []
         for each in states:
@@ -85,6 +99,25 @@ class Reader:
     def holds(self, run_id: str) -> bool:
         """Whether there is a run of this id; cheaper than `run`."""
         return bool(self._all("SELECT 1 FROM runs WHERE id = ?", run_id))
+
+    def ids(self, prefix: str, limit: int) -> list[str]:
+        """The ids of runs that begin so, in their order."""
+        found = self._all(
+            "SELECT id FROM runs WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
+            prefix,
+            prefix + _LAST,
+            limit,
+        )
+        return [run_id for (run_id,) in found]
+
+    def old(self, before: Ms) -> int:
+        """How many runs `Store.prune` would delete now."""
+        return int(self._all(_PRUNABLE, before, before)[0][0])
+
+    def free(self) -> int:
+        """The bytes inside the file that hold nothing and will be used again."""
+        (pages,), (size,) = self._all("PRAGMA freelist_count") + self._all("PRAGMA page_size")
+        return int(pages * size)
 
     def numbered(self, number: int) -> Run | None:
         return self._one_run("runs.number = ?", number)

@@ -99,6 +99,11 @@ class Store:
             pending.taken.append((took, seq))
         return seq
 
+    @property
+    def last(self) -> int:
+        """The number of the entry that was appended last."""
+        return self._last
+
     async def committed(self, seq: int) -> None:
         """Return when the entry of this number, and all before it, is on the disk. Those who wait
         go on in the order of their numbers."""
@@ -111,6 +116,10 @@ class Store:
         waiter = self._loop.create_future()
         self._waiters.setdefault(seq, []).append(waiter)
         await waiter
+
+    async def all_committed(self) -> None:
+        """Return when everything that was appended so far, to whichever run, is on the disk."""
+        await self.committed(self._last)
 
     def listen(self, listener: Callable[[Message], object]) -> None:
         """From now on `listener` is called, in the loop, with each message of the inbox that was

@@ -26,7 +26,7 @@ def main() -> int:
     print(
         f"seed {given.seed}: {total.pairs:,} pairs of {total.sagas:,} sagas in {took:.0f} s,"
         f" {total.pairs / took:.0f}/s"
-        f" ({total.refused:,} texts refused, {total.left_out:,} runs left out)"
+        f" ({total.refused:,} texts refused)"
     )
     if total.failed is not None:
         path = keep(total.failed, given.out)

@@ -28,8 +28,6 @@ class Tally:
     sagas: int = 0
     refused: int = 0
     """Texts that the checker did not take."""
-    left_out: int = 0
-    """Runs that were not compared: see `Course.reopens`."""
     features: Counter[str] = field(default_factory=Counter)
     failed: Difference | None = None
 
@@ -37,7 +35,6 @@ class Tally:
         self.pairs += other.pairs
         self.sagas += other.sagas
         self.refused += other.refused
-        self.left_out += other.left_out
         self.features += other.features
 
 
@@ -59,9 +56,6 @@ class Counted:
 
     def pair(self, subject: Subject, case: Case) -> None:
         course = subject.compare(case)
-        if course.reopens:
-            self.tally.left_out += 1
-            return
         self.tally.pairs += 1
         self.tally.features.update(features.of_run(case, course))
 

@@ -32,7 +32,8 @@ def explore(
             subject = begin(program(choices))
         except NotASaga:
             continue
-        cases = CaseMaker(choices, subject.program)
+        people = Choices(f"{seed}:{number}:people")
+        cases = CaseMaker(choices, subject.program, people)
         for _ in range(SCRIPTS):
             pair(subject, cases.case(subject.program.sagas[MAIN]))
         count -= 1

@@ -190,6 +190,7 @@ def of_run(case: Case, course: Course) -> frozenset[str]:
         seen = [(event.event, event.fields) for event in case.script.events]
         if any(event in seen[:at] for at, event in enumerate(seen)):
             found.add("event: twice")
+    found |= {f"settled: {what}" for what in course.answered}
     for text in course.journal:
         kind = text.split(" ", 1)[0]
         if kind in JOURNAL:

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from random import Random
 from types import ModuleType
 from typing import Any, Final
 
 from sagalang.interpret import run as interpret
+from sagalang.machine.events import Escalated
 from sagalang.model.program import Program
-from sagalang.runtime import journal as j
 from sagalang.runtime import saga as compiled
 from sagalang.runtime.clock import DeadlockError, SimulatedClock, simulated
 from sagalang.runtime.codec import decode, encode
 from sagalang.runtime.engine import MemoryEngine
+from sagalang.runtime.entry_types import ModuleTypes, ProgramTypes, Types
 from sagalang.runtime.fake_relations import Relations
 from sagalang.runtime.fake_transport import FakeTransport
 from sagalang.runtime.fakes import FakeWorld
-from sagalang.runtime.fault_replay import START, Begun, EndlessError, watch
+from sagalang.runtime.fault_replay import START, EndlessError, watch
 from sagalang.runtime.fault_script import Scripted, ScriptedEvent, check, event_value, saga_args
 from sagalang.runtime.saga_main import decode_arguments
 from sagalang.runtime.values import Values
 from sagalang.workspace import load_text
 
 from ..twin import NO_CRASH, Recorder, Sent, compile_to_module, entries, plain
+from .people import answer
 from .scripts import Case, write_case
 
 MAIN: Final = "Main"
@@ -58,10 +60,10 @@ class Course:
     owed: Any
     ledger: Any
     unused: Any
+    answered: tuple[str, ...]
+    """What became of what people said."""
     problem: str = ""
     """Why it did not end, if it did not."""
-    reopens: bool = field(default=False, compare=False)
-    """Whether a child saga that was left to people was cancelled: compiled sagas cannot yet."""
 
 
 class Subject:
@@ -89,10 +91,10 @@ class Subject:
             for event in script.events
         ]
 
-        def begin(engine: MemoryEngine) -> Begun:
+        def begin(engine: MemoryEngine) -> interpret.Run:
             return interpret.begin(self.program, script.saga, args, engine=engine, values=values)
 
-        return self._played(case, begin, sends)
+        return self._played(case, begin, sends, ProgramTypes(self.program, values))
 
     def compiled(self, case: Case, module: ModuleType | None = None) -> Course:
         found, script = module or self.module, case.script
@@ -103,16 +105,15 @@ class Subject:
         )
         call = decode_arguments(definition, encode(script.input, Any))
         sends = [compiled.Send(_event(found, event), event.after) for event in script.events]
-        return self._played(case, lambda engine: compiled.begin(call, engine=engine), sends)
+        types = ModuleTypes.around(definition)
+        return self._played(case, lambda engine: compiled.begin(call, engine=engine), sends, types)
 
     def compare(self, case: Case, told: Course | None = None) -> Course:
-        """Run both; the interpreted course. Raises `Difference`, but not where it `reopens`."""
+        """Run both; the interpreted course. Raises `Difference`."""
         check(case.script, self.program, self.values)
         how = "interpreted"
         try:
             one = told or self.interpreted(case)
-            if one.reopens:
-                return one
             how = "compiled"
             other = self.compiled(case)
         except Exception as error:
@@ -122,7 +123,11 @@ class Subject:
         return one
 
     def _played(
-        self, case: Case, begin: Callable[[MemoryEngine], Begun], sends: Sequence[Any]
+        self,
+        case: Case,
+        begin: Callable[[MemoryEngine], Any],
+        sends: Sequence[Any],
+        types: Types,
     ) -> Course:
         script, clock = case.script, SimulatedClock(START)
         world = FakeWorld(self.program, case.seed, values=self.values, relations=self.relations)
@@ -131,13 +136,21 @@ class Subject:
         recorder = Recorder(scripted, clock, NO_CRASH)
         engine = MemoryEngine(clock, recorder, Random(case.seed).random, watch)
         ended = START
+        answered: list[str] = []
 
         async def main(_: SimulatedClock) -> Any:
             nonlocal ended
             begun = begin(engine)
             scripted.crash = lambda: engine.crash(begun.saga_id)
             try:
-                return await begun.result(sends, script.cancel)
+                result = await begun.result(sends, script.cancel)
+                for said in case.answers:
+                    if not isinstance(result.outcome, Escalated):
+                        break
+                    await clock.sleep_until(clock.now() + said.after)
+                    answered.append(answer(begun, said, self.program, types))
+                    result = await begun.result()
+                return result
             finally:
                 ended = clock.now()
                 scripted.settle()
@@ -157,22 +170,9 @@ class Subject:
             plain(getattr(result, "owed", ())),
             plain([(e.operation, e.args, e.key, e.effect, e.calls) for e in world.ledger]),
             scripted.unused,
+            tuple(answered),
             problem,
-            _reopens(engine.journal),
         )
-
-
-def _reopens(journal: Sequence[j.Entry]) -> bool:
-    left: set[str] = set()
-    for entry in journal:
-        match entry:
-            case j.SagaFinished(kind="escalated"):
-                left.add(entry.saga_id)
-            case j.CancelAsked() if entry.saga_id in left:
-                return True
-            case _:
-                pass
-    return False
 
 
 def _event(module: ModuleType, event: ScriptedEvent) -> Any:

@@ -48,6 +48,8 @@ def _smaller(found: Difference) -> Iterator[tuple[str, Case]]:
         for at in range(len(kept)):
             fewer = (*kept[:at], *kept[at + 1 :])
             yield text, replace(case, script=replace(script, **{name: fewer}))
+    for at in range(len(case.answers)):
+        yield text, replace(case, answers=(*case.answers[:at], *case.answers[at + 1 :]))
     for simpler in (
         replace(case, seed=0),
         replace(case, spread=0),

@@ -47,7 +47,9 @@ fault: duplicated; fault: late; fault: not sent; fault: rejects; fault: request 
 fault: strange answer
 journal: BreakerChanged; journal: EscalationRaised
 journal: EventAccepted; journal: Interrupted; journal: ProbeStarted; journal: Queued
-journal: Restarted; journal: Waiting
+journal: Restarted; journal: Waiting; journal: EscalationSettled
+settled: cancelled; settled: done of step; settled: done of step below; settled: not done of step
+settled: refused; settled: retry of compensate; settled: retry of step
 """
 
 REQUIRED: Final = frozenset(

@@ -18,13 +18,25 @@ from .choices import Choices
 COMMANDS_ONLY: Final = frozenset({Kind.LATE, Kind.DUPLICATED, Kind.CRASH_DURING})
 
 
+class Answer(Struct, frozen=True, omit_defaults=True):
+    """What a person says `after` ms to a run that ended escalated, of the `item`-th thing that is
+    open in it or in a saga below it. `how`: as `How`, or `cancel`. `value`: what the value that is
+    given is made of, if one is."""
+
+    how: str
+    item: int = 0
+    after: int = 0
+    value: int | None = None
+
+
 class Case(Struct, frozen=True, omit_defaults=True):
     """One run. `seed`: of the jitter and of what fakes make up. `spread`: every answer takes the
-    script's latency and up to so many ms more."""
+    script's latency and up to so many ms more. `answers`: one each time it ends escalated."""
 
     script: Script
     seed: int = 0
     spread: int = 0
+    answers: tuple[Answer, ...] = ()
 
 
 def read_case(data: bytes) -> Case:
@@ -49,10 +61,12 @@ def nodes(value: Any) -> Iterator[Any]:
 
 
 class CaseMaker:
-    """Writes random cases of the sagas of one program."""
+    """Writes random cases of the sagas of one program. `people`: the chance of what they say, by
+    itself, so that nothing else depends on it."""
 
-    def __init__(self, choices: Choices, program: p.Program) -> None:
+    def __init__(self, choices: Choices, program: p.Program, people: Choices | None = None) -> None:
         self.choices = choices
+        self.people = people or choices
         self.program = program
         self.operations = [o for s in program.services.values() for o in s.operations.values()]
         sagas = tuple(program.sagas.values())
@@ -78,7 +92,15 @@ class CaseMaker:
         script = Script(
             VERSION, saga.name, given, tuple(faults), tuple(events), cancel, pick(0, 10, 20, 45)
         )
-        return Case(script, pick(0, 1, 2, 3), pick(0, 0, 7, 60))
+        answers = tuple(self.answer() for _ in range(self.people.pick(0, 1, 2, 3)))
+        return Case(script, pick(0, 1, 2, 3), pick(0, 0, 7, 60), answers)
+
+    def answer(self) -> Answer:
+        choices = self.people
+        how = choices.weighted((6, "retry"), (5, "done"), (3, "not done"), (1, "cancel"))
+        value = choices.number(0, 99) if how == "done" and choices.chance(80) else None
+        after = choices.pick(0, 30, 2_000, 7_200_000)
+        return Answer(how, choices.weighted((4, 0), (2, 1), (1, 2)), after, value)
 
     def fault(self, before: ScriptedFault | None = None) -> ScriptedFault:
         """Something that goes wrong; with the call of `before`, after that."""

@@ -71,6 +71,12 @@ MUTANTS: Final = (
         'if name is None or name not in live:\n        body.write("", doc)',
     ),
     Mutant(
+        "an answer kept that nobody reads, so that a person has to give it",
+        "statements",
+        'if name is None or name not in live:\n        body.write("await ", doc)',
+        'if name is None or name not in live:\n        body.write("_ = await ", doc)',
+    ),
+    Mutant(
         "a step undone as the first one is",
         "steps",
         "options += _undo(body, found, env)",
@@ -93,10 +99,10 @@ MUTANTS: Final = (
     Mutant(
         "no undo where it needs the result",
         "steps",
-        'options: list[Doc] = [Prefix("undo=", _compensation(body, found, undoing, env))]',
+        'return [Prefix("undo=", _compensation(body, found, undoing, env))]',
         "by_result = any(reads.mentions(arg, p.ResultOf) for arg in undoing.args)\n"
         "            doc = _compensation(body, found, undoing, env)\n"
-        '            options: list[Doc] = [] if by_result else [Prefix("undo=", doc)]',
+        '            return [] if by_result else [Prefix("undo=", doc)]',
     ),
     Mutant(
         "the policy of a step dropped",
@@ -194,18 +200,18 @@ MUTANTS: Final = (
     ),
     Mutant(
         "a decimal as a float",
-        "expressions",
+        "literals",
         'return f\'{module.use("Decimal")}("{value}")\'',
         "return f'{module.use(\"Decimal\")}({float(value)!r})'",
     ),
     Mutant(
         "the arguments of a call in the wrong order",
         "steps",
-        "    args = [render(module, arg, env) for arg in given]\n",
-        "    args = [render(module, arg, env) for arg in given]\n"
-        "    types = [q.type for q in module.program.operation(found).params]\n"
-        "    if len(args) > 1 and types[0] == types[1]:\n"
-        "        args[:2] = args[1::-1]\n",
+        "    return [render_for(home, module, arg, param.type, env) for arg, param in typed]\n",
+        "    made = [render_for(home, module, arg, param.type, env) for arg, param in typed]\n"
+        "    if len(made) > 1 and params[0].type == params[1].type:\n"
+        "        made[:2] = made[1::-1]\n"
+        "    return made\n",
     ),
     Mutant(
         "`else escalate` dropped",

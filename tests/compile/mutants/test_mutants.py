@@ -40,7 +40,7 @@ class Watched(Subject):
             return
         told = self.interpreted(case)
         for mutant in mutants:
-            if not told.reopens and self._differs(case, told, mutant):
+            if self._differs(case, told, mutant):
                 yield mutant
 
     def _differs(self, case: Case, told: Course, mutant: Mutant) -> bool:

@@ -1,0 +1,1 @@
+"""Sagas behind an HTTP API: `application` is the ASGI app, `saga serve` runs it."""
