@@ -143,9 +143,9 @@ def ago(moment: int, at: int) -> str:
 
 
 def as_json(made: Any) -> str:
-    import json
+    import msgspec
 
-    return json.dumps(made, indent=2, ensure_ascii=False)
+    return msgspec.json.format(msgspec.json.encode(made), indent=2).decode()
 
 
 def info_data(run: RunInfo) -> dict[str, Any]:

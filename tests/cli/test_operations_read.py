@@ -18,7 +18,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from sagalang.cli.watch_shown import Screen
 from sagalang.cli.watched import Watched
 from sagalang.host.book import Filter, State, open_book
 from sagalang.host.status import status_of
-from sagalang.runtime.sqlite import Change, NewRun, open_store, reading
+from sagalang.runtime.sqlite import Change, NewRun, StoreError, open_store, reading
 
 TRIP = Path(__file__).with_name("trip.saga")
 SAGA = Path(sys.executable).parent / "saga"
@@ -57,12 +57,13 @@ def waiting(folder: Path, run_id: str) -> warm.Started:
     wanted = ("--input", given(run_id, review=True), "--mock", "--db", "j.db")
     process = warm.Started("saga", "run", TRIP, "Trip", *wanted, cwd=folder)
     until = time.monotonic() + 60
-    while time.monotonic() < until:
-        if (folder / "j.db").exists():
-            with open_book(folder / "j.db") as book:
-                if status_of(e for _, e in book.history(run_id)).waits:
-                    return process
+    while time.monotonic() < until and process.returncode is None:
+        # The file may only be being made.
+        with suppress(StoreError), open_book(folder / "j.db") as book:
+            if status_of(e for _, e in book.history(run_id)).waits:
+                return process
         time.sleep(0.02)
+    process.kill()
     raise AssertionError("it never waited")
 
 
@@ -478,7 +479,7 @@ def test_the_screen_shows_each_run_on_a_line_and_draws_over_itself(made: Path) -
     one, two, rest = stream.getvalue().split("\n", 2)
     assert re.search(r"escalated +Trip t-open .*needs bank-desk: Bank.refund", one)
     assert re.search(r"running +Trip t-killed .*waits at verdict", two)
-    assert rest.startswith("\x1b[2A")
+    assert rest.startswith("\x1b[J\x1b[2A")
     assert rest.count("Trip") == 1
 
 

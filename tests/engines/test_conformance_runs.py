@@ -13,7 +13,6 @@ from engines.outside import TOKEN, Services
 from engines.under_test import Bench, EngineUnderTest
 from sagalang.machine.events import How
 from sagalang.runtime import journal
-from sagalang.runtime import saga as compiled
 from sagalang.runtime.clock import Clock
 from sagalang.runtime.engine import EngineError, OtherInputError
 from sagalang.runtime.replay import ReplayError
@@ -299,8 +298,6 @@ def settling(how: How, definition: Definition, services: Services) -> Any:
 def test_what_is_left_to_people_is_settled_in_a_later_process(
     bench: Bench, how: str, answer: How
 ) -> None:
-    if how == "compiled" and not hasattr(compiled.Running, "settle"):
-        pytest.skip("compiled runs have no `settle` yet")
     for moment in (None, *range(1, 60, 5 if bench.durable else 1)):
         story, under = Story(defined(LEFT, how), Services({"z"})), bench.fresh()
         first = live(under, story)
@@ -323,8 +320,6 @@ INNER = 'saga Kid() { step S.do("k") step z = S.do("z") else escalate "team" }'
 def test_what_a_child_saga_left_to_people_is_settled_in_a_later_process(
     bench: Bench, how: str, answer: How
 ) -> None:
-    if how == "compiled" and not hasattr(compiled.Running, "settle"):
-        pytest.skip("compiled runs have no `settle` yet")
     text = main('step S.do("a") step saga Kid() step S.do("after")', INNER)
     story, under = Story(defined(text, how), Services({"z"})), bench.fresh()
     first = live(under, story)

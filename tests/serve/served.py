@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,7 +23,8 @@ PATIENCE = 30.0
 
 
 class Bank:
-    """`effects`: how often each key had its effect. `open`: cleared, requests wait."""
+    """`effects`: how often each key had its effect. `open`: cleared, requests wait. `held`: orders
+    whose requests wait, too."""
 
     def __init__(self) -> None:
         self.effects: Counter[str] = Counter()
@@ -31,6 +33,7 @@ class Bank:
         self.calls: list[str] = []
         self.open = threading.Event()
         self.open.set()
+        self.held: set[str] = set()
         self.came = threading.Semaphore(0)
         self._lock = threading.Lock()
         bank = self
@@ -65,6 +68,8 @@ class Bank:
             self.calls.append(path)
         self.came.release()
         self.open.wait(PATIENCE)
+        while body.get("order") in self.held:
+            time.sleep(0.01)
         with self._lock:
             if path.endswith("/refund"):
                 of = path.split("/")[2]
@@ -82,6 +87,7 @@ class Bank:
 
     def close(self) -> None:
         self.open.set()
+        self.held.clear()
         self._server.shutdown()
         self._server.server_close()
 
@@ -105,6 +111,8 @@ class Server:
         self.process = warm.Started(
             "saga", "serve", *map(str, files), *where, *options, cwd=folder, env=given
         )
+        self.comments = 0
+        """How often a stream said that nothing is new."""
         self.said = self.process.stdout.readline()
         found = re.search(r"at (http://\S+)$", self.said.strip())
         if found is None:
@@ -167,6 +175,8 @@ class Server:
                     number = int(value)
                 elif name == "data":
                     yield number, json.loads(value)
+                self.comments += line.startswith(":")
+                assert self.comments < 3, f"nothing happens in {run_id}"
 
 
 @contextmanager

@@ -202,15 +202,20 @@ def test_events_are_told_once_and_in_order_across_connections(server: Server) ->
     problem(server.get("/runs/e-1/events", **{"Last-Event-ID": "x"}), 400, "bad-request")
 
 
-def test_events_come_while_the_run_goes_on(tmp_path: Path, own_bank: Bank) -> None:
+def test_events_of_child_sagas_come_as_they_happen(tmp_path: Path, own_bank: Bank) -> None:
     with Server(tmp_path, own_bank) as server:
-        own_bank.open.clear()
+        own_bank.held = {"first", "first again"}
         server.start("Both", order("e-2"))
         stream = server.events("e-2")
-        assert next(stream)[1]["entry"] == "saga started"
-        while next(stream)[1]["entry"] != "attempt started":
+        while (entry := next(stream)[1])["entry"] != "attempt started":
             pass
-        own_bank.open.set()  # the rest, of child sagas too, comes of itself
+        assert entry["place"]["path"] == "one"
+        own_bank.held.discard("first")  # now only the child goes on, to its second step
+        while (entry := next(stream)[1])["entry"] != "attempt started":
+            pass
+        assert entry["place"]["path"] == "two"
+        assert server.comments == 0  # it came at once, and not when the stream looked again
+        own_bank.held.clear()
         assert [data["entry"] for _, data in stream][-1] == "saga finished"
 
 
