@@ -22,6 +22,7 @@ from sagalang.compile.layout import (
     statement,
 )
 from sagalang.compile.literals import milliseconds, string
+from sagalang.compile.meaning import Meanings
 from sagalang.compile.policies import literal, name_all, name_of
 from sagalang.compile.statements import write_block
 from sagalang.compile.steps import escalation
@@ -49,7 +50,8 @@ def module_view(module: Module) -> ModuleView:
     )
     constants = tuple(records.constant(module, found) for found in program.constants.values())
     service_views = tuple(services.service(module, found) for found in program.services.values())
-    sagas = tuple(_saga(module, found) for found in program.sagas.values())
+    meanings = Meanings(module.program.sources)
+    sagas = tuple(_saga(module, found, meanings.of(name)) for name, found in program.sagas.items())
     answers = records.answers(module)
     names = [module.name("definition", name) for name in program.sagas]
     return ModuleView(
@@ -244,7 +246,7 @@ def _exports(module: Module, has_main: bool) -> str:
 # --- Sagas -------------------------------------------------------------------------------------
 
 
-def _saga(module: Module, saga: p.Saga) -> SagaView:
+def _saga(module: Module, saga: p.Saga, version: str) -> SagaView:
     module.use("SagaDefinition")
     names = module.taken.inner()
     names.claim("saga")
@@ -257,7 +259,7 @@ def _saga(module: Module, saga: p.Saga) -> SagaView:
     body = Body(Function(module, saga, names, lines, dict(types)), 4)
     write_block(body, saga.body, env, frozenset())
     epilogue = _epilogue(module, saga, env, types)
-    definition = _definition(module, saga, variables, bool(epilogue))
+    definition = _definition(module, saga, variables, bool(epilogue), version)
     return SagaView(
         _signature(module, function, types, result),
         docstring(saga.doc, 4, f"The saga {saga.name}."),
@@ -301,7 +303,13 @@ def _epilogue(module: Module, saga: p.Saga, env: Env, types: dict[str, str]) -> 
     return "\n".join([head, f"    {doc}", *spaced(lines)])
 
 
-def _definition(module: Module, saga: p.Saga, variables: dict[str, str], has_epilogue: bool) -> str:
+def _definition(
+    module: Module,
+    saga: p.Saga,
+    variables: dict[str, str],
+    has_epilogue: bool,
+    version: str,
+) -> str:
     function = module.name("function", saga.name)
     parts: list[Doc] = [Text(string(saga.name)), Text(function)]
     if saga.id is not None:
@@ -325,6 +333,7 @@ def _definition(module: Module, saga: p.Saga, variables: dict[str, str], has_epi
     if renamed:
         entries = tuple(Text(f'"{v}": {string(name)}') for v, name in renamed.items())
         parts.append(Prefix("names=", Bracket(Text(""), entries, "{", "}")))
+    parts.append(Text(f'version="{version}"'))
     name = module.name("definition", saga.name)
     return joined(statement(f"{name} = ", call("SagaDefinition", *parts), 0))
 

@@ -122,11 +122,14 @@ class Driven(ABC):
         Raises `EngineError`.
         """
         try:
-            if self.outcome is None and (self._begun or self.session.begun):
+            on_record = self._begun or self.session.begun
+            if on_record and (self.outcome is None or self._driver.cut_off):
                 self.rebuild(Family(await self.session.history()))
-            outcome = await self.to_the_end(outside)
-            await self.session.committed()
-            return outcome
+            while True:
+                outcome = await self.to_the_end(outside)
+                await self.session.committed()
+                if self.idle:  # somebody may have dealt with it meanwhile
+                    return outcome
         finally:
             await self.stop()
 

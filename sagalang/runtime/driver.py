@@ -78,6 +78,9 @@ class Driver:
         self._timers: dict[tuple[m.Place, m.Timer], tuple[Activity, Ms]] = {}
         self.children: dict[m.Place, Child] = {}
         self.running_children: set[m.Place] = set()
+        self.cut_off = False
+        """Whether `stop` ended something that would have gone on: only the journal knows how."""
+        self._stopping = False
         self._outside: list[tuple[Ms, m.EventReceived | m.CancelRequested]] = []
         """What the world will send; it comes whether the orchestrator lives or not."""
         self._replay: Replay | None = None
@@ -227,7 +230,10 @@ class Driver:
 
     def _drive(self, place: m.Place, child: Child) -> None:
         self.running_children.add(place)
-        self.session.spawn(self._child(place, child))
+        if self._stopping:
+            self.cut_off = True
+        else:
+            self.session.spawn(self._child(place, child))
 
     async def _child(self, place: m.Place, child: Child) -> m.Event:
         outcome = await child.to_the_end()
@@ -265,15 +271,21 @@ class Driver:
 
     async def stop(self) -> None:
         """End everything under way."""
-        # From the outside in: a child that still ran could start something new.
-        await self.session.close()
-        for child in self.children.values():
-            await child.stop()
+        self._stopping = True
+        self.cut_off = self.cut_off or bool(self.running_children)
+        try:
+            # From the outside in: a child that still ran could start something new.
+            await self.session.close()
+            for child in self.children.values():
+                await child.stop()
+        finally:
+            self._stopping = False
 
     def forget(self) -> None:
         """Lose what stands in memory, as a process that died does. The world forgets nothing."""
         self._flying, self._timers = {}, {}
         self.children, self.running_children = {}, set()
+        self.cut_off = False
         self.session.drop()
 
     def replay(self, replay: Replay) -> None:

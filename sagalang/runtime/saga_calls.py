@@ -116,7 +116,8 @@ class SagaDefinition(Generic[P, T]):
     """A saga that can be run: `run(PLACE_ORDER(order), engine=engine)`.
 
     `id` gives a run's id from the saga's arguments. `names`: those of parameters in the language,
-    where they differ from those of the function. `errors`: those it can end with.
+    where they differ from those of the function. `errors`: those it can end with. `version`: of
+    its meaning; a run that is kept goes on with the version that it began with.
     """
 
     def __init__(
@@ -132,6 +133,7 @@ class SagaDefinition(Generic[P, T]):
         | None = None,
         errors: tuple[type[SagaError], ...] = (),
         names: Mapping[str, str] | None = None,
+        version: str | None = None,
     ) -> None:
         self.name = name
         self.function = function
@@ -141,6 +143,7 @@ class SagaDefinition(Generic[P, T]):
         self.escalate = escalate
         self.when_compensated = when_compensated
         self.errors = errors
+        self.version = version
         self._signature = _without_first(inspect.signature(function))
         given = names or {}
         self._names = {

@@ -41,8 +41,7 @@ async def start(serving: Serving, request: Request, saga: str) -> Started:
     key = key_header(request)
     args = _input(definition, saga, await json_body(request))
     run_id, derived = _id(serving, definition, saga, args, request.query_params.getlist("id"), key)
-    async with serving.starting:  # of two requests with one key the second finds the first's run
-        return await _once(serving, definition, saga, args, run_id, key, derived)
+    return await _once(serving, definition, saga, args, run_id, key, derived)
 
 
 def _input(definition: Definition, saga: str, body: bytes) -> dict[str, Any]:
@@ -92,21 +91,21 @@ async def _once(
     key: str | None,
     derived: bool,
 ) -> Started:
-    host, keys, now = serving.host, serving.keys, serving.host.clock.now()
-    row = host.store.reader.run(run_id)
-    known = None if key is None else keys.get(saga, key, now)
-    if known is not None and known.run != run_id:
-        raise key_reused()
-    if row is not None and row.parent is not None:
-        raise conflict("other-input", f"{run_id} is on record, as a step of {row.parent}")
-    fresh = known is None
-    if known is None:
-        known = Known(run_id, row is not None or run_id in host.handles)
-        if key is not None:
-            keys.put(saga, key, known, now)
+    host, keys, fresh = serving.host, serving.keys, False
     try:
-        handle = await host.start(definition, saga, args, run_id)
-        serving.follow(handle)
+        async with serving.starting:  # of two requests the second finds what the first began
+            row, now = host.store.reader.run(run_id), host.clock.now()
+            if row is not None and row.parent is not None:
+                raise conflict("other-input", f"{run_id} is on record, as a step of {row.parent}")
+            known = None if key is None else keys.get(saga, key, now)
+            if known is not None and known.run != run_id:
+                raise key_reused()
+            fresh = known is None
+            known = known or Known(run_id, row is not None or run_id in host.handles)
+            if key is not None and fresh:
+                keys.put(saga, key, known, now)
+            handle = await host.start(definition, saga, args, run_id)
+            serving.follow(handle)
         if row is None or row.state not in ENDED:
             await handle.stands()
             await host.store.all_committed()

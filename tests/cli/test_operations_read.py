@@ -17,15 +17,17 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import warm
 
-from sagalang.cli.watch_shown import Screen
+from sagalang.cli.watch_shown import JsonLines, Screen
 from sagalang.cli.watched import Watched
 from sagalang.host.book import Filter, State, open_book
 from sagalang.host.status import status_of
@@ -89,6 +91,17 @@ def folder(made: Path, tmp_path: Path) -> Path:
     """A copy that a test may change."""
     shutil.copytree(made, tmp_path / "copy")
     return tmp_path / "copy"
+
+
+@contextmanager
+def killed_after(seconds: float, process: warm.Started) -> Iterator[None]:
+    """Nothing is read for ever from a process that says nothing."""
+    timer = threading.Timer(seconds, process.kill)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def shown(folder: Path, run_id: str, *options: str) -> Any:
@@ -422,7 +435,8 @@ def test_what_would_be_pruned_is_what_is_pruned(tmp_path: Path) -> None:
 def test_watch_tells_a_pipe_what_happens_line_by_line(tmp_path: Path) -> None:
     with waiting(tmp_path, "t-1") as runner:
         environment = {"SAGA_DB": "j.db"}
-        with warm.Started("saga", "watch", cwd=tmp_path, env=environment) as watcher:
+        watching = warm.Started("saga", "watch", cwd=tmp_path, env=environment)
+        with watching as watcher, killed_after(60, watcher):
             first = watcher.stdout.readline()
             assert re.search(r"t-1  Trip: running since .*, waits at verdict of Trip$", first)
             runner.send_signal(signal.SIGINT)  # asks the saga to cancel
@@ -453,19 +467,18 @@ def test_watch_until_idle_ends_and_misses_no_run(tmp_path: Path) -> None:
         assert watched.look(now + 60_000) == []
 
 
-def test_watch_gives_programs_entries_as_they_stand_in_an_export(tmp_path: Path) -> None:
-    trip(tmp_path, "t-0")
-    with warm.Started(
-        "saga", "watch", "--format", "json", cwd=tmp_path, env={"SAGA_DB": "j.db"}
-    ) as watcher:
-        time.sleep(0.5)
-        trip(tmp_path, "t-1")
-        found: list[Any] = []
-        while not found or (found[-1]["entry"], found[-1]["saga_id"]) != ("saga finished", "t-1"):
-            found.append(json.loads(watcher.stdout.readline()))
-    exported = [json.loads(x) for x in saga(tmp_path, "export", "t-1").stdout.splitlines()[1:]]
+def test_watch_gives_programs_entries_as_they_stand_in_an_export(made: Path) -> None:
+    stream = io.StringIO()
+    with open_book(made / "j.db") as book:
+        began = book.runs()[-1].began
+        views = Watched(book, Filter(), began).look(began + 1_000)
+        JsonLines(stream).show(views[:1], began)
+    found = [json.loads(line) for line in stream.getvalue().splitlines()]
+    exported = [json.loads(x) for x in saga(made, "export", "t-done").stdout.splitlines()[1:]]
+    assert {each.pop("run") for each in found} == {"t-done"}
     assert [each["entry"] for each in found] == [each["entry"] for each in exported]
-    assert {each["run"] for each in found} == {"t-1"}
+    assert found[3] == {**exported[3], "args": []}
+    assert CARD not in stream.getvalue()
 
 
 def test_the_screen_shows_each_run_on_a_line_and_draws_over_itself(made: Path) -> None:

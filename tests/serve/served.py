@@ -44,10 +44,13 @@ class Bank:
             def do_POST(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
                 body = json.loads(self.rfile.read(length) or b"{}")
+                known = self.headers["Idempotency-Key"] in bank.orders
                 status, answer = bank.answer(self.path, self.headers["Idempotency-Key"], body)
                 data = json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(data)))
+                if known:
+                    self.send_header("Idempotent-Replayed", "true")
                 self.end_headers()
                 self.wfile.write(data)
 
@@ -155,6 +158,13 @@ class Server:
     def until(self, run_id: str, entry: str) -> Any:
         """The first entry of this kind, which may still have to come."""
         return next(data for _, data in self.events(run_id) if data["entry"] == entry)
+
+    def stops(self, run_id: str, why: str) -> None:
+        """Return when it is told that the run stops for this reason."""
+        until = time.monotonic() + PATIENCE
+        while why not in (told := self.run(run_id)["stopped"] or ""):
+            assert time.monotonic() < until, told
+            time.sleep(0.02)
 
     def waiting(self, run_id: str) -> Any:
         """For what it waits, once it does."""

@@ -94,7 +94,7 @@ def test_no_request_is_answered_by_a_500_or_in_an_undescribed_way(fresh: Server)
         phases=[Phase.generate],  # the server remembers: a smaller example may well do nothing
         suppress_health_check=list(HealthCheck),
     )
-    @given(st.one_of(cases), st.sampled_from(["known", "waits", "stuck-1", None]))
+    @given(st.one_of(cases), st.sampled_from(["known", "waits", "stuck-1", "nobody", None]))
     def answered(case: Any, run_id: str | None) -> None:
         if run_id and "id" in (case.path_parameters or {}):
             case.path_parameters["id"] = run_id

@@ -140,9 +140,24 @@ def test_a_run_that_cannot_go_on_says_why_and_the_others_do(tmp_path: Path, own_
     own_bank.open.set()
     with Server(tmp_path, own_bank) as server:
         assert server.ended("w-1")["state"] == "completed"
-        while "NEEDED" not in (server.run("w-2")["stopped"] or ""):
-            time.sleep(0.02)
+        server.stops("w-2", "NEEDED")
         assert server.get("/healthz").is_success
+
+
+def test_a_run_that_stops_says_why_also_after_a_restart(tmp_path: Path, own_bank: Bank) -> None:
+    (tmp_path / "first").mkdir()
+    (tmp_path / "second").mkdir()
+    with Server(tmp_path / "first", own_bank) as server:
+        server.start("Reviewed", order("e-1"))
+        server.waiting("e-1")
+    with Server(tmp_path / "second", own_bank) as server:  # knows nothing of that, the bank does
+        server.start("Reviewed", order("e-1"))
+        server.waiting("e-1")
+        server.post("/runs/e-1/cancel")
+        server.stops("e-1", "e-1 was run before")
+    with Server(tmp_path / "second", own_bank) as server:
+        server.stops("e-1", "e-1 was run before")
+    assert own_bank.refunded == set()
 
 
 def test_it_starts_from_nothing_and_keeps_nothing_on_fakes(tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ class _Work:
         run_id, saga = handle.saga_id, handle.run.definition.saga.name
         try:
             result = await handle.end()
-            while (again := self._host.handles.get(run_id)) is not None:
+            while (again := self._host.handles.get(run_id)) is not None and not again.over:
                 result = await again.end()  # it took something in the moment of its end
         except (EngineError, EntryError) as problem:
             self._failed(run_id, saga, problem)
