@@ -20,13 +20,13 @@ from sagalang.api.telling import invalid, told
 from sagalang.diagnostics.render import concise
 from sagalang.host.definitions import Definition, definition_of
 from sagalang.host.handle import Handle
-from sagalang.host.place import DEFAULT, journal_file
 from sagalang.runtime import words
 from sagalang.runtime.clock import SystemClock
 from sagalang.runtime.earlier import Earlier
 from sagalang.runtime.journal import Entry
 from sagalang.runtime.logs import log
 from sagalang.runtime.observers import observers
+from sagalang.runtime.place import DEFAULT, journal_file
 from sagalang.runtime.sqlite import InUseError, Store, open_store
 from sagalang.runtime.sqlite import Run as Row
 from sagalang.runtime.sqlite.sealing import Sealing

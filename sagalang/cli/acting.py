@@ -34,7 +34,7 @@ in_style = click.option(
 def journal(db: str | None) -> Path:
     """The journal file to work on, which must be there."""
     from sagalang.cli.terminal import usage_error
-    from sagalang.host.place import DEFAULT
+    from sagalang.runtime.place import DEFAULT
 
     if db == ":memory:":
         usage_error("what runs in memory cannot be reached from here", "name a file with --db")
@@ -46,7 +46,7 @@ def journal(db: str | None) -> Path:
 
 def named(path: Path) -> str:
     """How a command names this journal file: ` --db FILE`, or nothing for the usual one."""
-    from sagalang.host.place import DEFAULT
+    from sagalang.runtime.place import DEFAULT
 
     return "" if path == DEFAULT else f" --db {quote(str(path))}"
 

@@ -41,8 +41,8 @@ def run_ids(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str
     import os
 
     from sagalang.host.book import Filter, open_book
-    from sagalang.host.place import DEFAULT
     from sagalang.runtime.engine import EngineError
+    from sagalang.runtime.place import DEFAULT
 
     path = Path(ctx.params.get("db") or os.environ.get("SAGA_DB") or DEFAULT)
     try:
@@ -108,7 +108,7 @@ def the_account(book: Book, run: RunInfo, path: Path) -> Account:
     try:
         return account(book, run)
     except DefinitionError as problem:
-        also = f"saga show {quote(run.id)} --journal{named(path)} shows it without values"
+        also = f"saga show {typed(run.id)} --journal{named(path)} shows it without values"
         usage_error(str(problem), also)
         raise AssertionError from None
 
@@ -140,6 +140,15 @@ def ago(moment: int, at: int) -> str:
     from sagalang.runtime.words import duration
 
     return f"{duration(max(0, at - moment))} ago"
+
+
+def typed(word: str) -> str:
+    """A word of a command line, for a shell; nothing in it steers a terminal."""
+    if word.isprintable():
+        return quote(word)
+    special = {"'": "\\'", "\\": "\\\\"}
+    told = (special.get(c, c) if c.isprintable() else f"\\U{ord(c):08x}" for c in word)
+    return f"$'{''.join(told)}'"
 
 
 def as_json(made: Any) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -116,7 +115,7 @@ def _say_next(
     found: Sequence[RunInfo], more: bool, limit: int, owner: str | None, path: Path
 ) -> None:
     """On standard error: a list goes on into other programs."""
-    from sagalang.cli.looking import named
+    from sagalang.cli.looking import named, typed
 
     if not found:
         click.echo("no run is on record that fits", err=True)
@@ -128,4 +127,4 @@ def _say_next(
         click.echo(f"next: saga resume{named(path)}  # nobody runs what is running", err=True)
         return
     run = states.get("escalated") or found[0]
-    click.echo(f"next: saga show {quote(run.id)}{named(path)}", err=True)
+    click.echo(f"next: saga show {typed(run.id)}{named(path)}", err=True)

@@ -153,7 +153,7 @@ def _journal(db: str | None, mock: bool) -> Iterator[Path]:
     from tempfile import TemporaryDirectory
 
     from sagalang.cli.running.engines import IN_MEMORY
-    from sagalang.host.place import journal_file
+    from sagalang.runtime.place import journal_file
 
     if db == IN_MEMORY or (db is None and mock):
         with TemporaryDirectory(prefix="saga-serve-") as folder:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from shlex import quote
 from typing import Any
 
-from sagalang.cli.looking import ago, info_data
+from sagalang.cli.looking import ago, info_data, typed
 from sagalang.cli.terminal import BLUE, BOLD, GREEN, RED, YELLOW, paint
 from sagalang.host.book import RunInfo, Sent
 from sagalang.host.status import Owed, Status, Step, Timed, UnderWay
@@ -67,7 +66,7 @@ class Seen:
 
 def settle_command(item: Owed, kept_in: str, how: str = "retry") -> str:
     return (
-        f"saga settle {quote(item.run_id)} {quote(item.place)} {how} --by NAME --why TEXT{kept_in}"
+        f"saga settle {typed(item.run_id)} {typed(item.place)} {how} --by NAME --why TEXT{kept_in}"
     )
 
 
@@ -77,11 +76,11 @@ def signal_command(wait: Timed, seen: Seen) -> str | None:
     if found is None:
         return None
     event, value = found
-    return f"saga signal {quote(wait.run_id)} {event} {quote(value)}{seen.kept_in}"
+    return f"saga signal {typed(wait.run_id)} {event} {typed(value)}{seen.kept_in}"
 
 
 def resume_command(seen: Seen) -> str:
-    return f"saga resume {quote(seen.root)}{seen.kept_in}"
+    return f"saga resume {typed(seen.root)}{seen.kept_in}"
 
 
 # --- For programs ------------------------------------------------------------------------------
@@ -228,7 +227,7 @@ def _owed(item: Owed, seen: Seen, at: int) -> list[str]:
     if item.purpose is not Purpose.COMPENSATE:
         what = f"{item.operation} at {place}"
     if item.child is not None:
-        return [f"{what}: settled with its own run {item.child}"]
+        return [f"{what}: settled with its own run {printable(item.child)}"]
     team = f", for {printable(item.team)}" if item.team else ""
     still = ", and still being tried" if item.retrying else ""
     lines = [f"{what}: {printable(item.error)}{team}, since {ago(item.since, at)}{still}"]

@@ -139,6 +139,11 @@ class Driven(ABC):
         under_way = self.session.waiting() or self._driver.running_children
         return self.outcome is not None and not under_way
 
+    @property
+    def calling(self) -> bool:
+        """Whether a call is under way, here or in a saga that it runs as a step."""
+        return self._driver.calling or any(child.calling for _, child in self._runs())
+
     async def to_the_end(self, outside: Outside = ()) -> m.SagaOutcome:
         if not self._begun:
             self._begin(outside)

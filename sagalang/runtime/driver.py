@@ -118,6 +118,10 @@ class Driver:
         del self._flying[call.place, call.purpose]
         return call_ended(ended)
 
+    @property
+    def calling(self) -> bool:
+        return bool(self._flying)
+
     def interrupt(self, place: m.Place, purpose: m.Purpose) -> None:
         """Start nothing new in this call; what is in flight is awaited, and `CallEnded` comes."""
         found = self._flying.get((place, purpose))

@@ -312,10 +312,16 @@ class LocalSession:
         self.post(event)
 
     async def step(self, call: StepCall, interruption: Interruption) -> journal.OutcomeRecorded:
-        engine, contract, question = self._means, call.contract, call.probe
         log = CallLog(call, self.saga_id, self.now, self.record)
         if not call.resumed:
             log.intent()
+        return await self.made(call, interruption, log)
+
+    async def made(
+        self, call: StepCall, interruption: Interruption, log: CallLog
+    ) -> journal.OutcomeRecorded:
+        """Make a call whose intent is on record."""
+        engine, contract, question = self._means, call.contract, call.probe
         guard = engine.protections.guard(contract.service, contract.operation, call.protected)
         probe, asking = None, UNGUARDED
         if question is not None:

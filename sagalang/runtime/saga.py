@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from typing import Any, Generic, TypeVar
 
@@ -200,7 +201,7 @@ class Running(Driven, Generic[T]):
     _driver: Driver
 
     def __init__(self, call: SagaCall[T], engine: Engine, session: Session) -> None:
-        driver = Driver(call.definition.name, engine, session, self._open_child)
+        driver = Driver(call.definition.name, engine, session, partial(_open_child, engine))
         super().__init__(engine, session, driver)
         self.call: SagaCall[Any] = call
         self._run = _Run(call, driver)
@@ -280,9 +281,10 @@ class Running(Driven, Generic[T]):
             self._run.close()
             raise
 
-    def _open_child(self, call: SagaCall[Any], saga_id: str) -> Running[Any]:
-        session = self.engine.open(saga_id, call.definition.name, call.recorded)
-        return Running(call, self.engine, session)
+
+def _open_child(engine: Engine, call: SagaCall[Any], saga_id: str) -> Running[Any]:
+    session = engine.open(saga_id, call.definition.name, call.recorded)
+    return Running(call, engine, session)
 
 
 def begin(call: SagaCall[T], *, engine: Engine, saga_id: str | None = None) -> Running[T]:
@@ -292,15 +294,16 @@ def begin(call: SagaCall[T], *, engine: Engine, saga_id: str | None = None) -> R
     ValueError (no id), `EmptyIdError`, `OtherInputError` (this id runs with other input).
     """
     if saga_id is None:
-        saga_id = _own_id(call)
+        saga_id = own_id(call)
     session = engine.open(named(saga_id), call.definition.name, call.recorded)
-    if session.owner is None:
-        session.owner = Running(call, engine, session)
-    owner: Running[T] = session.owner
+    owner: Running[T] | None = session.owner
+    if owner is None:
+        owner = session.owner = Running(call, engine, session)
     return owner
 
 
-def _own_id(call: SagaCall[Any]) -> str:
+def own_id(call: SagaCall[Any]) -> str:
+    """What the saga's `id` gives. Raises `BadValue`, ValueError (it has none)."""
     give = call.definition.id
     if give is None:
         raise ValueError(f"saga {call.definition.name} has no id of its own")

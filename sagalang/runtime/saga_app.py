@@ -1,8 +1,8 @@
 """Compiled sagas in an application that serves: start them, send them events, look at them.
 
-async with serving(SERVICES, os.environ) as runs:
-    order_id = runs.start(PLACE_ORDER(order))
-    runs.signal(order_id, Review(verdict=Verdict.Approved, by="eve"))
+async with serving([PLACE_ORDER], SERVICES, os.environ) as runs:
+    order_id = await runs.start(PLACE_ORDER(order))
+    await runs.signal(order_id, Review(verdict=Verdict.Approved, by="eve"))
     runs.inspect(order_id).state
 """
 
@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+import sys
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, Protocol
 
-from sagalang.machine.events import Compensated, Completed, How, OpenItem, Place, Purpose
+from sagalang.machine.events import Compensated, Completed, How, SagaOutcome
 from sagalang.runtime import journal, words
 from sagalang.runtime.clock import SystemClock
 from sagalang.runtime.driven import SettlementRefusedError
@@ -29,21 +32,32 @@ from sagalang.runtime.engine import (
     MemoryEngine,
     NoSuchRunError,
     OtherInputError,
+    named,
 )
+from sagalang.runtime.entry_codec import EntryError
 from sagalang.runtime.logs import log
 from sagalang.runtime.observers import Observer, observers
-from sagalang.runtime.saga import BadValue, Running, RunResult, begin, connect, event_id
+from sagalang.runtime.problems import EnvironmentProblem
+from sagalang.runtime.saga import BadValue, Running, RunResult, begin, connect, event_id, own_id
+from sagalang.runtime.saga_account import UNKNOWN, Account, Owed
 from sagalang.runtime.saga_calls import SagaCall, SagaDefinition
+from sagalang.runtime.saga_durable import Found, Keeping, RunOverError
 from sagalang.runtime.saga_services import Service
 from sagalang.runtime.saga_statements import given
-from sagalang.runtime.transport import Transport
+from sagalang.runtime.sqlite import Run as Row
+from sagalang.runtime.sqlite import StoreError, open_store
+from sagalang.runtime.sqlite.sealing import Sealing
+from sagalang.runtime.sqlite_engine import OtherDefinitionError
+from sagalang.runtime.transport import Router, Transport
 
 __all__ = [
     "BadValue",
     "EarlierRunError",
     "EngineError",
     "How",
+    "InMemory",
     "NoSuchRunError",
+    "OtherDefinitionError",
     "OtherInputError",
     "Owed",
     "RunOverError",
@@ -51,17 +65,19 @@ __all__ = [
     "Runs",
     "SettlementRefusedError",
     "State",
+    "StoreError",
     "serving",
 ]
 
 logger: Final = logging.getLogger("sagalang.app")
 
 GRACE: Final = 10.0
-"""Seconds that runs under way are given to end when the application stops."""
-
-
-class RunOverError(EngineError):
-    """The run has ended: it takes in no more events."""
+"""Seconds that what is under way is given to end when the application stops."""
+PATIENCE: Final = 15.0
+"""Seconds to wait for a journal file that another process has, such as one that is stopping."""
+IN_MEMORY: Final = ":memory:"
+_TURN: Final = 0.01
+_MOST_NAMED: Final = 20
 
 
 class State(StrEnum):
@@ -70,19 +86,6 @@ class State(StrEnum):
     COMPENSATED = "compensated"
     ESCALATED = "escalated"
     """A person is needed; it may still be under way."""
-
-
-@dataclass(frozen=True, slots=True)
-class Owed:
-    """What a person must settle: the operation, the name of its error, and who is asked. `at` is
-    its place in the saga's text (`hold[tea]`: in the iteration `tea`), `run` the id of the run in
-    which it is open: this one, or that of a saga that it runs as a step."""
-
-    step: str
-    error: str
-    team: str
-    at: str
-    run: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,228 +100,243 @@ class RunView:
     owed: tuple[Owed, ...] = ()
 
 
+class Shelf(Protocol):
+    """Where runs are kept: in memory, or in a journal file (`saga_durable.Keeping`)."""
+
+    @property
+    def lasting(self) -> bool:
+        """Whether what has ended can be read again from here."""
+        ...
+
+    def begin(self, call: SagaCall[Any], saga_id: str) -> Running[Any]: ...
+
+    def ended(self, call: SagaCall[Any], saga_id: str) -> bool: ...
+
+    def recall(self, saga_id: str) -> Running[Any]: ...
+
+    def account(self, saga_id: str) -> tuple[SagaDefinition[..., Any], Account]: ...
+
+    def unfinished(self) -> Iterable[Row]: ...
+
+
+class InMemory:
+    """Runs in the memory of this process: it knows none but those that are run now."""
+
+    lasting: Final = False
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def begin(self, call: SagaCall[Any], saga_id: str) -> Running[Any]:
+        return begin(call, engine=self._engine, saga_id=saga_id)
+
+    def ended(self, call: SagaCall[Any], saga_id: str) -> bool:
+        return False
+
+    def recall(self, saga_id: str) -> Running[Any]:
+        raise NoSuchRunError(f"there is no run {saga_id}")
+
+    def account(self, saga_id: str) -> tuple[SagaDefinition[..., Any], Account]:
+        raise NoSuchRunError(f"there is no run {saga_id}")
+
+    def unfinished(self) -> Iterable[Row]:
+        return ()
+
+
+@dataclass(eq=False)
+class _Live:
+    """A run that stands in memory. `stands`: set once it does, or has failed to."""
+
+    running: Running[Any]
+    task: asyncio.Task[RunResult[Any]]
+    stands: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class Runs:
-    """The runs of an application, on an engine made by `make_engine`, which is given the observer
-    to tell. Not for use by several threads: all methods belong to the event loop."""
+    """The runs of an application. `make_shelf` is given the observer to tell, and what to tell of
+    a run that goes on. Not for use by several threads: all methods belong to the event loop."""
 
-    def __init__(self, make_engine: Callable[[Observer], Engine], observer: Observer = log) -> None:
-        self._open = _OpenItems()
-        self._engine = make_engine(Earlier().guarded(observers(self._open, observer)))
+    def __init__(
+        self, make_shelf: Callable[[Observer, Found], Shelf], observer: Observer = log
+    ) -> None:
+        earlier = Earlier()
+        self._account = Account()
+        told = observers(self._account, self._note, observer)
+        self._shelf = make_shelf(earlier.guarded(told), earlier.found)
         self._stopped = False
-        self._runs: dict[str, tuple[Running[Any], asyncio.Task[RunResult[Any]]]] = {}
-        self._sent: dict[tuple[str, str], Any] = {}
+        self._live: dict[str, _Live] = {}
 
-    def start(self, call: SagaCall[Any], saga_id: str | None = None) -> str:
-        """Start the saga, and return the run's id: by default what the saga's `id` gives.
+    async def start(self, call: SagaCall[Any], saga_id: str | None = None) -> str:
+        """Start the saga, and return the run's id once it is on record: by default what the
+        saga's `id` gives.
 
         The same id is the same run: where it was started before with the same input, nothing
         happens. Raises `OtherInputError` (it runs, or ran, with other input), `BadValue` (the id
-        has no value), ValueError (the saga has no id), `EngineError` (the id is empty, or
-        the application has stopped).
+        has no value), ValueError (the saga has no id), `OtherDefinitionError` (another version of
+        the saga began it), `EngineError` (the id is empty, or the application has stopped),
+        `StoreError`.
         """
-        if self._stopped:
-            raise EngineError("the application has stopped: it starts no more sagas")
-        running = begin(call, engine=self._engine, saga_id=saga_id)
-        if running.saga_id not in self._runs:
-            self._go_on(running)
-        return running.saga_id
+        self._check_open()
+        saga_id = named(own_id(call) if saga_id is None else saga_id)
+        if saga_id not in self._live and self._shelf.ended(call, saga_id):
+            return saga_id
+        running = self._shelf.begin(call, saga_id)
+        live = self._live.get(saga_id) or self._go_on(running)
+        await live.stands.wait()
+        await running.session.committed()
+        return saga_id
 
-    def signal(self, saga_id: str, event: Any, id: str | None = None) -> None:  # noqa: A002
-        """Send a run an event; one that comes before the saga waits for it is kept.
+    def go_on(self) -> None:
+        """Go on with all that an earlier process left unfinished."""
+        for row in self._shelf.unfinished():
+            try:
+                self._recall(row.id)
+            except (EngineError, EntryError) as problem:
+                logger.error("%s is left as it is: %s", words.printable(row.id), problem)
+
+    async def signal(self, saga_id: str, event: Any, id: str | None = None) -> None:  # noqa: A002
+        """Send a run an event, and return once it is on record; one that comes before the saga
+        waits for it is kept.
 
         The same `id` (by default a hash of the content) is the same event: sent again, also after
         the end, it changes nothing. Raises `NoSuchRunError`, `RunOverError`, `OtherInputError`
         (the id was that of an event with other content), TypeError (the saga waits for no event
-        of this class).
+        of this class), `StoreError`.
         """
-        running, task = self._run(saga_id)
-        _check_event(event, running.call.definition)
-        name = saga_id, event_id(event) if id is None else id
-        if name in self._sent:
-            if self._sent[name] != event:
+        saga, account = self._known(saga_id)
+        _check_event(event, saga)
+        name = event_id(event) if id is None else id
+        before = account.event(saga_id, name)
+        if before is not UNKNOWN:
+            if before != event:
                 raise OtherInputError(f"{saga_id} was sent another event of this id")
             return
-        if task.done():
+        live = self._live.get(saga_id)
+        if live is None or live.task.done():
             raise RunOverError(f"{saga_id} is over")
-        running.signal(event, name[1])
-        self._sent[name] = event
+        self._check_open()
+        live.running.signal(event, name)
+        await live.running.session.committed()
 
-    def cancel(self, saga_id: str) -> None:
+    async def cancel(self, saga_id: str) -> None:
         """Ask a run to abort and undo, also one that waits for people; past its pivot it goes on.
-        Raises `NoSuchRunError`, `RunOverError`."""
-        running = self._reached(saga_id)
+        Raises `NoSuchRunError`, `RunOverError`, `OtherDefinitionError`, `StoreError`."""
+        running = await self.reached(saga_id)
         running.cancel()
-        self._wake(running)
+        self.wake(running)
+        await running.session.committed()
 
-    def settle(
+    async def settle(
         self, saga_id: str, owed: Owed, how: How, value: Any = None, *, by: str, why: str = ""
     ) -> None:
         """Settle what a run owes (one of `inspect(saga_id).owed`) as a person; the run goes on.
 
         `Retry`: once more. `Done`: it happened, and gave `value`, or was undone by hand. `Not
         done`: it did not happen and will not, or will not be undone. `by` and `why` go on record.
-        Raises `NoSuchRunError`, `RunOverError`, and `SettlementRefusedError` where the answer
-        does not fit what is open.
+        Raises `NoSuchRunError`, `RunOverError`, `OtherDefinitionError`, `StoreError`, and
+        `SettlementRefusedError` where the answer does not fit what is open.
         """
-        running = self._reached(saga_id)
-        item = self._open.find(owed)
+        running = await self.reached(saga_id)
+        item = self._account.find(owed)
         if item is None:
             raise SettlementRefusedError(f"{owed.at} is not open: there is nothing to settle")
         running.settle(item, how, value, by=by, why=why, child=owed.run)
-        self._wake(running)
+        self.wake(running)
+        await running.session.committed()
 
     def inspect(self, saga_id: str) -> RunView:
-        """A run as it stands. Raises `NoSuchRunError`, `EarlierRunError` (an earlier process ran
-        it, and may have completed what this one would have to undo: nothing was undone),
-        `EngineError` (it was given up when the application stopped), and whatever else stopped it,
-        which is never an outcome of the saga."""
-        _, task = self._run(saga_id)
-        owed = self._open.of(saga_id)
-        if not task.done():
+        """A run as it stands, also one that ended before this process began. Raises
+        `NoSuchRunError`, `EarlierRunError` (an earlier process ran it without a journal, and may
+        have completed what this one would have to undo: nothing was undone),
+        `OtherDefinitionError` (another version of the saga began it, and did not finish it),
+        `EngineError` (it was given up when the application stopped), `StoreError`, and whatever
+        else stopped it, which is never an outcome of the saga."""
+        _, account = self._known(saga_id)
+        owed, live = account.owed(saga_id), self._live.get(saga_id)
+        if live is None:
+            return _view(saga_id, account.outcome(saga_id), owed)
+        if not live.task.done():
             return RunView(saga_id, State.ESCALATED if owed else State.RUNNING, owed=owed)
-        if task.cancelled():
+        if live.task.cancelled():
             raise EngineError(f"{saga_id} was given up when the application stopped")
-        match task.result().outcome:
-            case Completed(value):
-                return RunView(saga_id, State.COMPLETED, value=value)
-            case Compensated(error):
-                return RunView(saga_id, State.COMPENSATED, error=error.name)
-            case _:
-                return RunView(saga_id, State.ESCALATED, owed=owed)
+        return _view(saga_id, live.task.result().outcome, owed)
 
     async def stop(self, grace: float = GRACE) -> tuple[str, ...]:
-        """Wait for the runs under way, at most `grace` seconds, then end what is left of them and
-        return their ids. What those did is not undone."""
+        """Wait for what is under way, at most `grace` seconds, then end what is left of it and
+        return the ids of those runs. In memory that is all runs, and what those left did is not
+        undone; of a journal file it is the calls: the runs go on later where they were."""
         self._stopped = True
+        until = asyncio.get_running_loop().time() + grace
         try:
-            if under_way := [task for _, task in self._runs.values() if not task.done()]:
-                await asyncio.wait(under_way, timeout=grace)
+            while waited := [live.task for live in self._live.values() if self._is_waited_for(live)]:
+                left = until - asyncio.get_running_loop().time()
+                if left <= 0:
+                    break
+                await asyncio.wait(waited, timeout=min(left, _TURN) if self._shelf.lasting else left)
         finally:
-            left = {id_: task for id_, (_, task) in self._runs.items() if not task.done()}
-            for task in left.values():
+            unfinished = {id_: e.task for id_, e in self._live.items() if not e.task.done()}
+            for task in unfinished.values():
                 task.cancel()
-        await asyncio.gather(*left.values(), return_exceptions=True)
-        return tuple(left)
+        await asyncio.gather(*unfinished.values(), return_exceptions=True)
+        return tuple(unfinished)
 
-    def _go_on(self, running: Running[Any]) -> None:
-        task = asyncio.create_task(running.result(), name=f"saga {running.saga_id}")
-        task.add_done_callback(_say_if_stopped)
-        task.add_done_callback(lambda task: self._ended(running, task))
-        self._runs[running.saga_id] = running, task
+    # --- What stands in memory -----------------------------------------------------------------
 
-    def _ended(self, running: Running[Any], task: asyncio.Task[RunResult[Any]]) -> None:
-        failed = task.cancelled() or task.exception() is not None
-        if not failed and running.session.waiting():
-            self._wake(running)  # something came while it was ending
+    async def reached(self, saga_id: str) -> Running[Any]:
+        """A run that is under way, or waits for people. Raises as `cancel` does."""
+        live = self._live.get(saga_id)
+        if live is None:
+            self._check_open()
+            live = self._recall(saga_id)
+        await live.stands.wait()
+        if live.task.done() and (self._stopped or not self._account.owed(saga_id)):
+            raise RunOverError(f"{saga_id} is over")
+        return live.running
 
-    def _wake(self, running: Running[Any]) -> None:
+    def wake(self, running: Running[Any]) -> None:
         """Let a run go on that had ended: something came for it."""
-        _, task = self._runs[running.saga_id]
-        if task.done() and not self._stopped:
+        live = self._live.get(running.saga_id)
+        if not self._stopped and (live is None or live.task.done()):
             self._go_on(running)
 
-    def _reached(self, saga_id: str) -> Running[Any]:
-        """A run that is under way, or waits for people."""
-        running, task = self._run(saga_id)
-        if task.done() and (self._stopped or not self._open.of(saga_id)):
-            raise RunOverError(f"{saga_id} is over")
-        return running
+    def _is_waited_for(self, live: _Live) -> bool:
+        return not live.task.done() and (not self._shelf.lasting or live.running.calling)
 
-    def _run(self, saga_id: str) -> tuple[Running[Any], asyncio.Task[RunResult[Any]]]:
-        try:
-            return self._runs[saga_id]
-        except KeyError:
-            raise NoSuchRunError(f"there is no run {saga_id}") from None
+    def _known(self, saga_id: str) -> tuple[SagaDefinition[..., Any], Account]:
+        live = self._live.get(saga_id)
+        if live is not None:
+            return live.running.call.definition, self._account
+        return self._shelf.account(saga_id)
 
+    def _recall(self, saga_id: str) -> _Live:
+        running = self._shelf.recall(saga_id)
+        self._account.read(saga_id, self._shelf.account(saga_id)[1])
+        return self._go_on(running)
 
-@asynccontextmanager
-async def serving(
-    services: Iterable[Service[Any]],
-    environ: Mapping[str, str],
-    *,
-    own: Mapping[str, Transport] | None = None,
-    folder: str = "",
-    observer: Observer = log,
-    grace: float = GRACE,
-) -> AsyncIterator[Runs]:
-    """Runs in the memory of this process while the body runs; for the lifespan of an application.
+    def _go_on(self, running: Running[Any]) -> _Live:
+        task = asyncio.create_task(running.result(), name=f"saga {running.saga_id}")
+        live = self._live[running.saga_id] = _Live(running, task)
+        task.add_done_callback(_say_if_stopped)
+        task.add_done_callback(lambda task: self._ended(live))
+        return live
 
-    Afterwards the runs under way have `grace` seconds to end; the others are lost, and named in
-    the log (`sagalang.app`). `own` and `folder` as for `connect`, which says what it raises.
-    """
-    transport = connect(services, environ, own=own, folder=folder)
-    try:
-        draw = random.SystemRandom().random
-        runs = Runs(lambda told: MemoryEngine(SystemClock(), transport, draw, told), observer)
-        try:
-            yield runs
-        finally:
-            lost = await runs.stop(grace)
-            if lost:
-                ids = ", ".join(map(words.printable, lost))
-                logger.error("lost, for this engine keeps runs in memory only: %s", ids)
-    finally:
-        await transport.aclose()
+    def _note(self, entry: journal.Entry) -> None:
+        if isinstance(entry, journal.SagaStarted | journal.Restarted):
+            live = self._live.get(entry.saga_id)
+            if live is not None:
+                live.stands.set()
 
+    def _ended(self, live: _Live) -> None:
+        live.stands.set()
+        running, task = live.running, live.task
+        if task.cancelled() or task.exception() is not None:
+            return
+        if not running.idle:
+            self.wake(running)  # something came while it was ending
+        elif self._shelf.lasting and not self._account.owed(running.saga_id):
+            del self._live[running.saga_id]
+            self._account.forget(running.saga_id)
 
-def _say_if_stopped(task: asyncio.Task[RunResult[Any]]) -> None:
-    error = None if task.cancelled() else task.exception()
-    if error is not None:
-        # Only the name: the text of an exception may show what the saga works with.
-        name = words.printable(task.get_name())
-        logger.error("%s was stopped by %s", name, type(error).__name__)
-
-
-def _check_event(event: Any, saga: SagaDefinition[..., Any]) -> None:
-    awaited = _awaited(saga)
-    if type(event) not in awaited:
-        names = " or ".join(sorted(each.__name__ for each in awaited)) or "no event"
-        shown = event if isinstance(event, type) else type(event)
-        what = "the class" if isinstance(event, type) else "an instance of"
-        raise TypeError(f"{saga.name} waits for {names}: {what} {shown.__name__} is none")
-
-
-@cache
-def _awaited(saga: SagaDefinition[..., Any]) -> frozenset[type]:
-    """The events that a saga waits for, or one that it runs as a step."""
-    found = tuple(given(saga).values())
-    inside = (_awaited(each) for each in found if isinstance(each, SagaDefinition))
-    return frozenset(each for each in found if isinstance(each, type)).union(*inside)
-
-
-class _OpenItems:
-    """An observer that knows what is open, of each run and its child sagas."""
-
-    def __init__(self) -> None:
-        self._items: dict[str, dict[tuple[Place, Purpose], OpenItem]] = {}
-        self._children: dict[str, list[str]] = {}
-
-    def __call__(self, entry: journal.Entry) -> None:
-        items = self._items.get(entry.saga_id, {})
-        match entry:
-            case journal.EscalationRaised(saga_id=saga_id, item=item):
-                self._items.setdefault(saga_id, {})[item.place, item.purpose] = item
-            case journal.EscalationSettled(place=place, purpose=purpose):
-                items.pop((place, purpose), None)
-            case journal.AbortBegan(place=Place(path="")):
-                items.clear()  # closed: from here on it is undone
-            case journal.ChildStarted(saga_id=saga_id, child_id=child):
-                self._children.setdefault(saga_id, []).append(child)
-            case _:
-                pass
-
-    def of(self, saga_id: str) -> tuple[Owed, ...]:
-        own = self._items.get(saga_id, {}).values()
-        children = dict.fromkeys(self._children.get(saga_id, ()))
-        return (
-            *(_owed(saga_id, item) for item in own),
-            *(owed for child in children for owed in self.of(child)),
-        )
-
-    def find(self, owed: Owed) -> OpenItem | None:
-        items = self._items.get(owed.run, {}).values()
-        return next((item for item in items if str(item.place) == owed.at), None)
-
-
-def _owed(saga_id: str, item: OpenItem) -> Owed:
-    return Owed(item.label, item.failure.name, item.team, str(item.place), saga_id)
+    def _check_open(self) -> None:
+        if self._stopped:
+            raise EngineError("the application has stopped: it starts no more sagas")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
+from weakref import ref
 
 from sagalang.machine import events as m
 from sagalang.machine.events import SAGA, OpenItem, Place, Purpose, Timer
@@ -103,8 +104,14 @@ class Run:
         if self.definition.deadline is not None:
             self.deadline = self.now + self.definition.deadline
             self.driver.start_timer(SAGA, Timer.DEADLINE, self.deadline)
-        function, args = self.definition.function, self.call.args
-        self.begin(self.root, lambda: function(Saga(self, self.root), **args))
+        function, args, this = self.definition.function, self.call.args, ref(self)
+
+        def make() -> Coroutine[Any, Any, Any]:
+            run = this()  # weakly, so that a run that has ended goes at once
+            assert run is not None
+            return function(Saga(run, run.root), **args)
+
+        self.begin(self.root, make)
         self._look_around()
 
     def event(self, event: m.Event) -> None:

@@ -12,11 +12,10 @@ and whoever awaits a result, for the run's end. Everything recorded before is th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
-from weakref import WeakValueDictionary
+from typing import Any, Final, Protocol
+from weakref import WeakValueDictionary, ref
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from sagalang.machine.events import CancelRequested, Escalated, EventReceived
 from sagalang.model.program import Ms
@@ -97,12 +96,12 @@ class SqliteEngine:
         damaged entry."""
         session = self._sessions.get(saga_id)
         if session is None:
-            found = self.store.reader.run(saga_id)
+            found = self.store.run(saga_id)
             if found is not None:
                 self._check(found, saga, args)
             session = SqliteSession(self, saga_id, saga, args, found)
             self._sessions[saga_id] = session
-        if session.saga != saga or dict(session.args) != dict(args):
+        elif session.saga != saga or dict(session.args) != dict(args):
             raise OtherInputError(f"{saga_id} runs already, with other input")
         return session
 
@@ -177,6 +176,16 @@ class SqliteEngine:
         return found
 
 
+_RUNNING: Final = State.RUNNING  # an enum's members are looked up slowly, every entry asks
+_GOING_ON: Final = (
+    journal.Settlement,
+    journal.CancelAsked,
+    journal.Intent,
+    journal.AbortBegan,
+)
+"""The first entries of a run that had come to an end and goes on."""
+
+
 class SqliteSession(LocalSession):
     def __init__(
         self,
@@ -187,7 +196,6 @@ class SqliteSession(LocalSession):
         found: Run | None,
     ) -> None:
         super().__init__(engine, saga_id, saga, args, begun=found is not None)
-        self.record = self._record
         self._engine = engine
         self._number = None if found is None else found.number
         self._state = State.RUNNING if found is None else found.state
@@ -195,7 +203,16 @@ class SqliteSession(LocalSession):
         self._last = 0
         """The number of the last entry that was appended."""
 
-    def _record(self, entry: journal.Entry) -> None:
+    @property
+    def owner(self) -> Any:
+        return None if self._owner is None else self._owner()
+
+    @owner.setter
+    def owner(self, run: Any) -> None:
+        # Weakly: a run that nobody awaits any more goes at once, not when cycles are looked for.
+        self._owner = None if run is None else ref(run)
+
+    def record(self, entry: journal.Entry) -> None:
         engine, store = self._engine, self._engine.store
         body = engine.stored.codec.encode(self.saga, entry)
         if self._number is None:
@@ -213,40 +230,33 @@ class SqliteSession(LocalSession):
             took, engine.taking = engine.taking, None
             change = self._change(entry)
             self._last = store.append(self._number, body, change=change, took=took)
-        if isinstance(entry, journal.ChildStarted) and not entry.undo:
+        if type(entry) is journal.ChildStarted and not entry.undo:
             engine.parents[entry.child_id] = self._number
         engine.tell(entry)
 
     def _change(self, entry: journal.Entry) -> Change | None:
         """What lists say of the run from now on."""
-        match entry:
-            case journal.SagaFinished(at=at, kind=kind, error=error, value=outcome):
-                self._state = State(kind)
-                steps = outcome.steps if isinstance(outcome, Escalated) else ()
-                self._over = all(item.written_off for item in steps)
-                ended = at if self._over else None
-                return Change(state=self._state, at=at, ended=ended, error=error)
-            case journal.Settlement() | journal.CancelAsked() if self._over:
-                return None
-            case (
-                journal.Settlement()
-                | journal.CancelAsked()
-                | journal.Intent()
-                | journal.AbortBegan()
-            ) if self._state is not State.RUNNING:
-                # A person dealt with it, or its parent undoes it: from here on it has another end
-                # to come to, also after a crash.
-                self._state, self._over = State.RUNNING, False
-                return Change(state=State.RUNNING, at=entry.at)
-            case _:
-                return None
+        if type(entry) is journal.SagaFinished:
+            self._state = State(entry.kind)
+            steps = entry.value.steps if isinstance(entry.value, Escalated) else ()
+            self._over = all(item.written_off for item in steps)
+            ended = entry.at if self._over else None
+            return Change(state=self._state, at=entry.at, ended=ended, error=entry.error)
+        if self._state is _RUNNING or not isinstance(entry, _GOING_ON):
+            return None
+        if self._over and isinstance(entry, journal.Settlement | journal.CancelAsked):
+            return None
+        # A person dealt with it, or its parent undoes it: from here on it has another end to come
+        # to, also after a crash.
+        self._state, self._over = _RUNNING, False
+        return Change(state=_RUNNING, at=entry.at)
 
     async def step(self, call: StepCall, interruption: Interruption) -> journal.OutcomeRecorded:
+        log = CallLog(call, self.saga_id, self.now, self.record)
         if not call.resumed:
-            CallLog(call, self.saga_id, self.now, self.record).intent()
+            log.intent()
             await self.committed()
-            call = replace(call, resumed=True)
-        return await super().step(call, interruption)
+        return await self.made(call, interruption, log)
 
     async def committed(self) -> None:
         await self._engine.store.committed(self._last)

@@ -76,6 +76,11 @@ saga Parent(id: string) {
 saga Child() {
   step S.do("send") else escalate "ops"
 }
+saga Sure(id: string) {
+  id id
+  pivot step S.do("take")
+  wait review: Review within 1h else escalate "ops"
+}
 saga Paid(id: string, card: secret string) {
   id id
   step S.pay("pay", card)

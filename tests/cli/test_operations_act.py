@@ -55,6 +55,16 @@ def test_a_run_that_waits_is_cancelled_by_another_process(here: Operated) -> Non
     assert here.calls == ["take", "undo"]
 
 
+def test_a_run_past_its_point_of_no_return_is_not_asked_to_cancel(here: Operated) -> None:
+    with here.run("Sure") as process:
+        until(lambda: "take" in here.effects)
+        sent = here.saga("cancel", "o-1")
+        assert (sent.returncode, sent.stdout) == (1, "")
+        assert "o-1 is past its point of no return" in sent.stderr
+        assert here.saga("signal", "o-1", "Review", REVIEW).returncode == 0
+        assert process.wait(30) == 0
+
+
 def test_what_is_settled_while_nobody_owns_the_file_is_carried_out_by_resume(
     here: Operated,
 ) -> None:
@@ -266,6 +276,23 @@ def test_resume_that_is_told_to_stop_leaves_the_runs(here: Operated, number: int
     here.saga("signal", "o-1", "Review", REVIEW)
     assert here.saga("resume").stdout == "1 completed\n"
     assert here.effects == ["take", "send"]
+
+
+def test_resume_ends_when_nothing_can_be_written_any_more(here: Operated) -> None:
+    here.killed("Stuck", "send", "o-1")
+    here.killed("Reviewed", "take", "o-2")
+    (here.folder / "hold-send").touch()
+    with here.begin("resume") as process:
+        until(lambda: here.calls[-2:] in (["send", "take"], ["take", "send"]))
+        until(lambda: len(here.effects) == 2)
+        (here.folder / "j.db").rename(here.folder / "away.db")
+        (here.folder / "hold-send").unlink()
+        out, err = process.communicate(30)
+    assert (process.returncode, out) == (2, "none has ended\n"), err
+    assert "j.db was deleted, moved or replaced" in err
+    (here.folder / "away.db").rename(here.folder / "j.db")
+    assert here.saga("resume", "o-1").stdout == "1 completed\n"
+    assert here.effects.count("send") == 1
 
 
 def test_more_runs_than_go_at_once_come_to_their_end_though_some_only_wait(

@@ -27,6 +27,7 @@ from typing import Any
 import pytest
 import warm
 
+from sagalang.cli.looking import typed
 from sagalang.cli.watch_shown import JsonLines, Screen
 from sagalang.cli.watched import Watched
 from sagalang.host.book import Filter, State, open_book
@@ -305,6 +306,32 @@ def test_the_journal_as_text_has_a_line_for_each_entry(made: Path) -> None:
     assert lines[-1].endswith("  completed")
     data = shown(made, "t-done", "--journal")["journal"]
     assert data[0] == {**data[0], "entry": "saga started", "args": None}
+
+
+def test_an_id_cannot_steer_the_terminal_and_commands_still_name_it(tmp_path: Path) -> None:
+    hostile = "t\x1b[31m'\\\n\x9b1"
+
+    async def main() -> None:
+        with open_store(tmp_path / "j.db", command="test", now=1) as store:
+            store.define("h", "text")
+            store.begin(NewRun(id=hostile, saga="S", definition="h", began=1), b"{}")
+            await store.all_committed()
+
+    asyncio.run(main())
+    listed = saga(tmp_path, "runs")
+    next_ = saga(tmp_path, "show", "x").stderr
+    for text in (listed.stdout, listed.stderr, next_):
+        assert "\x1b" not in text
+        assert "\x9b" not in text
+    assert typed("plain id") == "'plain id'"
+    said = subprocess.run(
+        ["bash", "-c", f"printf %s {typed(hostile)}"],
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout == hostile
 
 
 # --- Secrets -----------------------------------------------------------------------------------

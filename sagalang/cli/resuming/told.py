@@ -63,7 +63,8 @@ def _data(came: Came) -> dict[str, object]:
 
 def _lines(came: Came, db: str) -> Iterator[str]:
     counts = [f"{len(came.of(kind)):,} {kind}" for kind in KINDS if came.of(kind)]
-    yield ", ".join(counts) if counts else "nothing to go on with" if not came.stopped else "none"
+    nothing = "none has ended" if came.status else "nothing to go on with"
+    yield ", ".join(counts) or nothing
     for each in _first(compensated := came.of("compensated")):
         yield f"  compensated  {printable(each.run_id)}  {each.saga} with {each.error}"
     yield from _more(compensated, "saga runs --state compensated" + db)

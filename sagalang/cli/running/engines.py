@@ -59,7 +59,7 @@ def engine(db: str | None, *, mock: bool) -> Engine:
     """The engine that was asked for: fakes remember nothing, and by default nor do their runs."""
     if db == IN_MEMORY or (db is None and mock):
         return in_memory
-    from sagalang.host.place import journal_file
+    from sagalang.runtime.place import journal_file
 
     path = journal_file(db)
 
@@ -73,7 +73,7 @@ def option(path: Path) -> str:
     """How a command names this journal file."""
     from shlex import quote
 
-    from sagalang.host.place import DEFAULT
+    from sagalang.runtime.place import DEFAULT
 
     return "" if path == DEFAULT else f" --db {quote(str(path))}"
 

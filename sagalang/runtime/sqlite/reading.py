@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from msgspec import Struct
 from sagalang.model.program import Ms
 from sagalang.runtime.sqlite import connecting, inbox, ownership
 from sagalang.runtime.sqlite.batch import State
-from sagalang.runtime.sqlite.errors import translating
+from sagalang.runtime.sqlite.errors import failure, translating
 
 
 class Run(Struct, frozen=True):
@@ -39,6 +40,8 @@ SELECT runs.number, runs.id, runs.saga, parents.id, hash, runs.state, runs.began
 FROM {found} JOIN definitions ON definitions.number = runs.definition
 LEFT JOIN runs AS parents ON parents.number = runs.parent
 """
+_BY_ID: Final = _COLUMNS.format(found="runs") + " WHERE runs.id = ?"
+_BY_NUMBER: Final = _COLUMNS.format(found="runs") + " WHERE runs.number = ?"
 # Each arm goes along an index that has the wanted order, and SQLite merges them; so a list costs
 # what it shows, whatever the file holds.
 _ARM: Final = "SELECT began, number FROM runs WHERE state = ? AND began >= ?"
@@ -94,7 +97,7 @@ class Reader:
         return [_run(row) for row in self._all(sql, *values)]
 
     def run(self, run_id: str) -> Run | None:
-        return self._one_run("runs.id = ?", run_id)
+        return self._one_run(_BY_ID, run_id)
 
     def holds(self, run_id: str) -> bool:
         """Whether there is a run of this id; cheaper than `run`."""
@@ -120,7 +123,7 @@ class Reader:
         return int(pages * size)
 
     def numbered(self, number: int) -> Run | None:
-        return self._one_run("runs.number = ?", number)
+        return self._one_run(_BY_NUMBER, number)
 
     def children(self, number: int) -> list[Run]:
         """The runs that are steps of this one, in the order in which they began."""
@@ -158,14 +161,16 @@ class Reader:
         with translating(self._path):
             return ownership.read_owner(self._connection)
 
-    def _one_run(self, where: str, value: Any) -> Run | None:
-        found = self._all(f"{_COLUMNS.format(found='runs')} WHERE {where}", value)
+    def _one_run(self, sql: str, value: Any) -> Run | None:
+        found = self._all(sql, value)
         return _run(found[0]) if found else None
 
     def _all(self, sql: str, *values: Any) -> list[Any]:
         # All rows at once: a query that is left open keeps the log from being written back.
-        with translating(self._path):
+        try:
             return self._connection.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise failure(error, self._path) from error
 
 
 @contextmanager
