@@ -140,10 +140,22 @@ def bound(block: p.Block) -> dict[str, t.Type]:
 def forgotten(body: p.Block, handler: p.Block) -> frozenset[str]:
     """The names that are null behind the handler, and that the body may have bound before it
     failed."""
-    before = p.Block(body.statements[:-1])
     # What every handler that goes on binds is never null.
     maybe = {name for name, kind in body.exports if t.is_optional(kind)}
-    return (frozenset(bound(before)) & maybe) - frozenset(bound(handler))
+    return (_bound_before(body) & maybe) - frozenset(bound(handler))
+
+
+def _bound_before(block: p.Block) -> frozenset[str]:
+    """The names that may have a value when a block fails: the statement that fails binds none,
+    but what stands inside of it may have."""
+    found = frozenset(bound(p.Block(block.statements[:-1])))
+    match block.statements[-1:]:
+        case (p.If(then=then, otherwise=otherwise),):
+            return found | _bound_before(then) | _bound_before(otherwise)
+        case (p.Attempt(body=body, handlers=handlers),):
+            return found | _bound_before(body) | _all(_bound_before(h.body) for h in handlers)
+        case _:
+            return found
 
 
 def gives(last: p.Statement | None, name: str) -> bool:

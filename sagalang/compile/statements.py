@@ -222,10 +222,12 @@ def _handler(body: Body, handler: p.Handler, forgotten: Live, env: Env, live: Li
         inside.line(f"{variable} = {made}")
         env = env.bind(binder, variable)
     function.caught += with_caught
-    for name, variable in env.targets.items():
-        if name in forgotten:
-            inside.line(f"{variable} = None")
+    lost = [variable for name, variable in env.targets.items() if name in forgotten]
+    for variable in lost:
+        inside.line(f"{variable} = None")
     write_block(inside, handler.body, env, live)
+    if lost and function.lines[-1].strip() == "pass":
+        function.lines.pop()  # the block is not empty
     del function.caught[len(function.caught) - len(with_caught) :]
 
 
