@@ -22,17 +22,27 @@ Live = frozenset[str]
 
 def write_block(body: Body, block: p.Block, env: Env, live: Live) -> Env:
     """Write a block; gives what is bound at its end. `live`: the names that are read after it."""
+    before = len(body.function.lines)
+    env = _fill(body, block, env, live)
+    _never_empty(body, before)
+    return env
+
+
+def _fill(body: Body, block: p.Block, env: Env, live: Live) -> Env:
     after = live
     lives = []
     for found in reversed(block.statements):
         lives.append(after)
         after |= reads.of(found)
-    before = len(body.function.lines)
     for found, alive in zip(block.statements, reversed(lives), strict=True):
         env = _write(body, found, env, alive)
+    return env
+
+
+def _never_empty(body: Body, before: int) -> None:
+    """A block of Python has a statement. `before`: the number of lines before it."""
     if not any(_is_code(line) for line in body.function.lines[before:]):
         body.line("pass")
-    return env
 
 
 def _is_code(line: str) -> bool:
@@ -222,12 +232,12 @@ def _handler(body: Body, handler: p.Handler, forgotten: Live, env: Env, live: Li
         inside.line(f"{variable} = {made}")
         env = env.bind(binder, variable)
     function.caught += with_caught
-    lost = [variable for name, variable in env.targets.items() if name in forgotten]
-    for variable in lost:
-        inside.line(f"{variable} = None")
-    write_block(inside, handler.body, env, live)
-    if lost and function.lines[-1].strip() == "pass":
-        function.lines.pop()  # the block is not empty
+    before = len(function.lines)
+    for name, variable in env.targets.items():
+        if name in forgotten:
+            inside.line(f"{variable} = None")
+    _fill(inside, handler.body, env, live)
+    _never_empty(inside, before)
     del function.caught[len(function.caught) - len(with_caught) :]
 
 
