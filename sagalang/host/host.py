@@ -236,7 +236,9 @@ class Host:
             if row is None:
                 self._go(handle, sends, cancel_after)
                 return handle
-        elif handle.run.definition.saga.name != saga or handle.run.args != args:
+        elif handle.run.definition.saga.name != saga or not _same_input(
+            saga, handle.definition, handle.run.args, definition, args
+        ):
             raise OtherInputError(f"{saga_id} runs already, with other input")
         self._go(handle)
         handle.expect(sends, cancel_after)

@@ -22,6 +22,10 @@ class EarlierRunError(EngineError):
     def __init__(self, saga_id: str, label: str, error: str | None) -> None:
         super().__init__(saga_id, label, error)
         self.saga_id, self.label, self.error = saga_id, label, error
+        self.advice = (
+            "if that run completed, leave this one as it is and run another id; if it never ended,"
+            f" undo what it did: saga resume {saga_id} --take-over"
+        )
 
     def __str__(self) -> str:
         why = f" ({self.error})" if self.error else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sqlite3
 import sys
@@ -222,3 +223,56 @@ def test_a_secret_is_nowhere_in_the_files(here: Operated) -> None:
     for path in here.folder.glob("j.db*"):
         assert card.encode() not in path.read_bytes(), path
     assert (here.folder / "j.db.key").stat().st_mode & 0o777 == 0o600
+
+
+# --- Fakes and services, and Ctrl-C ------------------------------------------------------------
+
+
+def test_a_run_goes_on_where_it_began_and_nowhere_else(here: Operated) -> None:
+    given = ("run", "all.saga", "Stuck", "--db", "j.db", "--input")
+    here.saga(*given, '{"id": "on-fakes"}', "--mock")
+    on_services = here.saga(*given, '{"id": "on-fakes"}')
+    assert on_services.returncode == 2
+    assert "on-fakes began on fakes of its services (--mock)" in on_services.stderr
+    assert not (here.folder / "calls").exists()
+    here.killed("Stuck", "send")
+    on_fakes = here.saga("run", "all.saga", "Stuck", "--input", '{"id": "o-1"}', "--mock")
+    assert on_fakes.returncode == 2
+    assert "o-1 began on its real services" in on_fakes.stderr
+    assert here.saga("resume").stdout == "1 completed\n"
+
+
+DEAF = """
+import asyncio, sys
+
+def deaf(*_):
+    raise NotImplementedError
+
+asyncio.SelectorEventLoop.add_signal_handler = deaf
+sys.argv[0] = "saga"
+from sagalang.cli.main import main
+main()
+"""
+
+
+def test_ctrl_c_that_comes_before_anybody_listens_says_what_is_left(here: Operated) -> None:
+    (here.folder / "hold-take").touch()
+    (here.folder / "deaf.py").write_text(DEAF)
+    given = ("run", "all.saga", "Stuck", "--db", "j.db", "--input", '{"id": "o-1"}')
+    with warm.Started(here.folder / "deaf.py", *given, cwd=here.folder) as process:
+        until(lambda: (here.folder / "calls").exists())
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(30)
+    assert process.returncode == 130
+    assert "left as it is: S.do (nobody knows)" in err
+    assert "next: saga resume o-1 --db j.db" in err
+
+
+def test_what_to_type_next_names_the_journal(here: Operated) -> None:
+    given = ("run", "all.saga", "Stuck", "--db", "other.db", "--mock", "--input", '{"id": "o-1"}')
+    here.saga(*given)
+    assert "next: saga run all.saga --id o-2 --db other.db" in here.saga(*given).stdout
+    waiting = ("run", "all.saga", "Reviewed", *given[3:], "--cancel-after", "300ms")
+    told = here.saga(*(each.replace("o-1", "w 1") for each in waiting)).stderr
+    hint = """saga signal 'w 1' Review '{"verdict": …, "by": …}' --db other.db"""
+    assert hint in told

@@ -117,8 +117,8 @@ class Living:
 
 
 @asynccontextmanager
-async def living(path: Path, world: World, **more: Any) -> AsyncIterator[Living]:
-    loaded = load_text(TEXT, "test.saga", {})
+async def living(path: Path, world: World, text: str = TEXT, **more: Any) -> AsyncIterator[Living]:
+    loaded = load_text(text, "test.saga", {})
     assert not loaded.has_errors, loaded.diagnostics
     clock, sealing = SystemClock(), Sealing(path, {})
     with open_store(path, command="test", now=clock.now()) as store:

@@ -450,3 +450,44 @@ def test_a_run_that_stops_with_an_error_and_nobody_waits_for_is_logged(
 
     asyncio.run(main())
     assert "o-1 stopped: journal.db was deleted, moved or replaced" in caplog.text
+
+
+RECORDS = """
+record Order { id: string }
+service S { command do(id: string) -> { at: string } keyed compensate undo(key)
+            command undo(of: key) idempotent, absent ok, fences late }
+saga Main(order: Order) {
+  id order.id
+  step S.do(order.id)
+}
+"""
+
+
+def test_a_run_that_is_started_again_is_the_same_though_another_was_taken_up_before(
+    path: Path,
+) -> None:
+    """What was taken up brought the stored definition, whose records are of other classes."""
+
+    async def begin(here: Living, saga_id: str) -> Handle:
+        values = here.definition.values
+        order = values.make(RecordRef("Order"), {"id": saga_id})
+        return await here.host.start(here.definition, "Main", {"order": order})
+
+    async def first() -> None:
+        world = World(held={"left"})
+        async with living(path, world, RECORDS) as here:
+            await begin(here, "left")
+            await until(lambda: world.calls == ["left"])
+
+    async def second() -> None:
+        world = World(held={"new"})
+        async with living(path, world, RECORDS) as here:
+            await (await here.host.resume("left")).result()
+            handle = await begin(here, "new")
+            await until(lambda: world.calls == ["left", "new"])
+            assert await begin(here, "new") is handle
+            world.free()
+            await handle.result()
+
+    asyncio.run(first())
+    asyncio.run(second())

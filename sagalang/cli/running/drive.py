@@ -60,7 +60,7 @@ async def _run(plan: Plan, manner: Manner, clock: Clock) -> int:
     from sagalang.cli.running.engines import Means
     from sagalang.cli.running.journal import header, keeping
     from sagalang.cli.running.services import services
-    from sagalang.cli.running.told import introduce, say_traces, wait_hints
+    from sagalang.cli.running.told import introduce, say_traces, signal_hints, wait_hints
     from sagalang.cli.terminal import progress
     from sagalang.interpret import run as interpret
     from sagalang.runtime.earlier import Earlier
@@ -93,6 +93,8 @@ async def _run(plan: Plan, manner: Manner, clock: Clock) -> int:
                 if began.before is not None:
                     for entry in began.journal():
                         kept(entry)
+                if began.kept_in is not None:
+                    hints |= signal_hints(began)
                 result = await _watched(plan, began, live, clock)
                 took = clock.now() - started
                 live.finish()
@@ -143,12 +145,12 @@ def _report(
     if fakes is not None and over is None:
         say_unused(plan, fakes)
     if over is not None:
-        say_on_record(plan, over)
+        say_on_record(plan, over, began.kept_in)
     elif remembered is not None:
-        say_remembered(plan, result.saga_id, remembered)
+        say_remembered(plan, result.saga_id, remembered, began.kept_in)
     else:
         if before is not None:
-            say_before(before)
+            say_before(before, edited=began.edited)
         next_command(plan, result, manner.traces.journal, began.kept_in)
 
 
@@ -171,9 +173,11 @@ async def _watched(plan: Plan, began: Began, live: Live, clock: Clock) -> RunRes
     SIGTERM does at once."""
     from sagalang.cli.running.told import as_it_is
 
-    asked = False
+    asked = left = False
 
     def leave() -> None:
+        nonlocal left
+        left = True
         click.echo(f"\n{as_it_is(began.journal())}", err=True)
         if began.kept_in is not None:
             click.echo(f"next: saga resume {quote(began.saga_id)}{began.kept_in}", err=True)
@@ -210,6 +214,10 @@ async def _watched(plan: Plan, began: Began, live: Live, clock: Clock) -> RunRes
     ticker = asyncio.create_task(ticking()) if plan.script is None else None
     try:
         return await began.result()
+    except asyncio.CancelledError:
+        if not left:  # Ctrl-C came before anybody listened to it
+            leave()
+        raise
     finally:
         if ticker is not None:
             ticker.cancel()

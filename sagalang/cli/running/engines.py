@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sagalang.cli.inputs import InputProblem
     from sagalang.cli.running.plan import Plan
     from sagalang.interpret.run import RunResult, Send
     from sagalang.model.program import Ms
@@ -48,6 +49,8 @@ class Began:
     journal: Callable[[], Sequence[Entry]]
     crash: Callable[[], None] | None = None
     before: Row | None = None
+    edited: bool = False
+    """Whether it goes by another definition than the file has now."""
     kept_in: str | None = None
     """How commands name the journal file: ` --db FILE`, or nothing for the usual one."""
 
@@ -148,6 +151,8 @@ async def on_file(plan: Plan, means: Means, path: Path) -> AsyncIterator[Began]:
             handle = await host.start(
                 own, plan.saga.name, plan.args, sends=sends, cancel_after=cancel_after
             )
+            if handle.definition.fakes != plan.mock:
+                raise _elsewhere(handle.saga_id, fakes=handle.definition.fakes)
             host.listen(nobody)
             by = plan if handle.definition is own else _going_by(plan, handle.definition)
             yield Began(
@@ -157,8 +162,24 @@ async def on_file(plan: Plan, means: Means, path: Path) -> AsyncIterator[Began]:
                 handle.result,
                 handle.journal,
                 before=handle.before,
+                edited=handle.definition is not own,
                 kept_in=option(path),
             )
+
+
+def _elsewhere(saga_id: str, *, fakes: bool) -> InputProblem:
+    """What was done on fakes is not done on services, and the other way round."""
+    from sagalang.cli.inputs import InputProblem
+
+    if fakes:
+        return InputProblem(
+            f"{saga_id} began on fakes of its services (--mock), and nothing was called",
+            "run another: --id ID; or go on with it on fakes: --mock",
+        )
+    return InputProblem(
+        f"{saga_id} began on its real services, and nothing was called",
+        "leave --mock out to go on with it; or run another on fakes: --id ID",
+    )
 
 
 def _going_by(plan: Plan, definition: Any) -> Plan:

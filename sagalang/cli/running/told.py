@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from sagalang.cli.running.engines import Began
     from sagalang.cli.running.journal import Keeping, Traces
     from sagalang.cli.running.plan import Plan
     from sagalang.cli.running.services import Fakes
@@ -29,23 +31,35 @@ def introduce(plan: Plan, progress: Any) -> None:
 
 def wait_hints(program: p.Program, saga: p.Saga) -> dict[str, str]:
     """For each wait: which event it needs, and how to send it."""
+    return {
+        wait.path: f" for an event: --send '{wait.event}({_shape(program, wait, '{}: …')})'"
+        for wait in _waits(saga.body)
+    }
+
+
+def signal_hints(began: Began) -> dict[str, str]:
+    """The same for a run on a file, to which another process can send it."""
+    program, signal = began.plan.loaded.program, f"saga signal {quote(began.saga_id)}"
+    found = {}
+    for wait in _waits(began.plan.saga.body):
+        fields = _shape(program, wait, '"{}": …')
+        found[wait.path] = f" for an event: {signal} {wait.event} '{{{fields}}}'{began.kept_in}"
+    return found
+
+
+def _shape(program: p.Program, wait: p.Wait, each: str) -> str:
+    return ", ".join(each.format(field.wire) for field in program.events[wait.event].fields)
+
+
+def _waits(block: p.Block) -> Iterator[p.Wait]:
     from sagalang.graph.structure import blocks_of
     from sagalang.model import program as p
 
-    found: dict[str, str] = {}
-
-    def visit(block: p.Block) -> None:
-        for statement in block.statements:
-            if isinstance(statement, p.Wait):
-                fields = program.events[statement.event].fields
-                shape = ", ".join(f"{field.name}: …" for field in fields)
-                event = f"{statement.event}({shape})"
-                found[statement.path] = f" for an event: --send '{event}'"
-            for inner in blocks_of(statement):
-                visit(inner)
-
-    visit(saga.body)
-    return found
+    for statement in block.statements:
+        if isinstance(statement, p.Wait):
+            yield statement
+        for inner in blocks_of(statement):
+            yield from _waits(inner)
 
 
 def as_it_is(journal: Sequence[Any]) -> str:
@@ -67,11 +81,11 @@ def as_it_is(journal: Sequence[Any]) -> str:
     return "left as it is: " + (", ".join(there.values()) or "nothing was done")
 
 
-def say_remembered(plan: Plan, saga_id: str, label: str) -> None:
+def say_remembered(plan: Plan, saga_id: str, label: str, kept_in: str | None) -> None:
     """A key that a service met before: this id was run already, and repeats have no new effect."""
     click.echo(
         f"\nnote: the services remember {saga_id} ({label} had seen its key), so nothing was done"
-        f" twice\nnext: saga run {plan.loaded.program.main} --id {next_id(saga_id)}"
+        f" twice\nnext: saga run {plan.loaded.program.main} --id {next_id(saga_id)}{kept_in or ''}"
     )
 
 
@@ -102,21 +116,24 @@ def _covered(plan: Plan, text: str) -> str:
     return re.sub(r"\(.*\)", "(…)", text, count=1, flags=re.DOTALL) if secret else text
 
 
-def say_on_record(plan: Plan, before: Row) -> None:
+def say_on_record(plan: Plan, before: Row, kept_in: str | None) -> None:
     """A run that was over before it was asked for: nothing was called."""
     assert before.ended is not None
+    another = f"{plan.loaded.program.main} --id {next_id(before.id)}{kept_in or ''}"
     click.echo(
         f"\nnote: {before.id} was {before.state.value} {_ago(before.ended)} already; nothing was"
-        f" called\nnext: saga run {plan.loaded.program.main} --id {next_id(before.id)}"
+        f" called\nnext: saga run {another}"
     )
 
 
-def say_before(before: Row) -> None:
-    """A run that went on from its journal."""
+def say_before(before: Row, *, edited: bool) -> None:
+    """A run that went on from its journal. `edited`: the file says something else by now."""
     if before.state.value == "escalated":
         click.echo(f"\nnote: {before.id} was escalated {_ago(before.changed)} already")
     else:
-        click.echo(f"\nnote: {before.id} began {_ago(before.began)} and went on from its journal")
+        how = ", by the definition that it began with: the file has changed since" if edited else ""
+        began = f"{before.id} began {_ago(before.began)} and went on from its journal"
+        click.echo(f"\nnote: {began}{how}")
 
 
 def _ago(moment: int) -> str:
