@@ -54,7 +54,8 @@ class OrderView:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with serving(SERVICES, os.environ, folder=str(SHOP)) as runs:
+    # The journal file of the orders is named by SAGA_DB.
+    async with serving([PLACE_ORDER], SERVICES, os.environ, folder=str(SHOP)) as runs:
         app.state.runs = runs
         yield
 
@@ -74,7 +75,7 @@ async def place(order: Order, runs: RunsHere, response: Response) -> Accepted:
     """Start an order. The same id with the same content is the same order."""
     if not ID.fullmatch(order.id):
         raise HTTPException(422, "an order's id is up to 100 letters, digits, - and _")
-    order_id = runs.start(PLACE_ORDER(order))
+    order_id = await runs.start(PLACE_ORDER(order))
     response.headers["Location"] = f"/orders/{quote(order_id)}"
     return Accepted(order_id)
 
@@ -88,7 +89,7 @@ async def show(order_id: str, runs: RunsHere) -> OrderView:
 @app.post("/orders/{order_id}/review", status_code=202)
 async def review(order_id: str, verdict: Review, runs: RunsHere) -> Accepted:
     """Review an order, once. A review that comes before the order waits for it is kept."""
-    runs.signal(order_id, verdict, id="review")
+    await runs.signal(order_id, verdict, id="review")
     return Accepted(order_id)
 
 

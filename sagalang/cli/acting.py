@@ -58,16 +58,22 @@ def desk(path: Path) -> Sending:
 
 
 @contextmanager
-def problems() -> Iterator[None]:
-    """Tells what goes wrong inside, and ends the program: 1 if the run does not take it."""
+def problems(path: Path) -> Iterator[None]:
+    """Tells what goes wrong inside, and ends the program: 1 if the run does not take it. `path`:
+    of the journal."""
     from sagalang.cli.inputs import TextProblem
     from sagalang.cli.terminal import show_diagnostics, usage_error
-    from sagalang.host.sending import RefusedError
+    from sagalang.host.sending import RefusedError, UnderWayError
     from sagalang.runtime.engine import EngineError
     from sagalang.runtime.entry_codec import EntryError
 
     try:
         yield
+    except UnderWayError as problem:
+        click.echo(f"refused: {problem}", err=True)
+        if problem.owner is None:
+            click.echo(f"next: {resuming(problem.root, path)}", err=True)
+        sys.exit(1)
     except RefusedError as problem:
         text = f"refused: {problem}" + (f"\n  = help: {problem.advice}" if problem.advice else "")
         click.echo(text, err=True)
@@ -79,6 +85,11 @@ def problems() -> Iterator[None]:
         usage_error(str(problem), getattr(problem, "advice", None))
 
 
+def resuming(root: str, path: Path) -> str:
+    """The command that goes on with a run."""
+    return f"saga resume {quote(root)}{named(path)}"
+
+
 def given_json(text: str) -> str:
     """JSON as it stands on the command line, or `-` for standard input."""
     return sys.stdin.read() if text == "-" else text
@@ -86,7 +97,8 @@ def given_json(text: str) -> str:
 
 def tell(done: str, sent: Sent, path: Path, style: str) -> None:
     """Say what became of it. `done`: what was asked for, as a sentence begins."""
-    follows = None if sent.taken else f"saga resume {quote(sent.root)}{named(path)}"
+    resumable = not (sent.taken or sent.compiled)
+    follows = resuming(sent.root, path) if resumable else None
     if style == "json":
         from sagalang.cli.report import as_json
 
@@ -105,6 +117,8 @@ def tell(done: str, sent: Sent, path: Path, style: str) -> None:
         became = "it has that already" if sent.again else "taken"
     elif sent.owner is not None:
         became = f"it waits: {sent.owner} has the journal, and has not taken it yet"
+    elif sent.compiled:
+        became = f"it is taken when the module of {sent.root} is started again"
     else:
         became = f"it is taken when {sent.root} goes on"
     click.echo(f"{done}; {became}")

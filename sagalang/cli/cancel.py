@@ -17,9 +17,13 @@ def command(run_id: str, db: str | None, style: str) -> None:
     Exit status: 0 sent, 1 refused, 2 could not be sent.
     """
     from sagalang.cli.acting import desk, journal, problems, tell
+    from sagalang.host.definitions import CompiledError
 
     path = journal(db)
-    with problems():
+    with problems(path):
         sender = desk(path)
-        sent = sender.cancel(sender.look(run_id))
+        try:
+            sent = sender.cancel(sender.look(run_id))
+        except CompiledError:
+            sent = sender.cancel_compiled(run_id)
         tell(f"asked {run_id} to cancel", sent, path, style)

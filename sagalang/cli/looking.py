@@ -168,4 +168,5 @@ def info_data(run: RunInfo) -> dict[str, Any]:
         "changed": run.changed,
         "ended": run.ended,
         "error": run.error,
+        "fakes": run.fakes,
     }

@@ -33,7 +33,7 @@ def command(
     if everything and run_ids:
         usage_error("--all goes without ids", "leave one of them out")
     path = journal(db)
-    with problems():
+    with problems(path):
         came = resume(path, run_ids, take_over=take_over, quiet=style == "json")
     tell(came, named(path), style)
     sys.exit(came.status)

@@ -77,13 +77,16 @@ def table(runs: Sequence[RunInfo], at: int, *, colour: bool) -> list[str]:
             ago(run.began, at),
             "" if run.ended is None else duration(max(0, run.ended - run.began)),
             printable(run.error or ""),
+            "fakes" if run.fakes else "",
         )
         for run in runs
     ]
     if not rows:
         return []
-    rows.insert(0, ("id", "saga", "state", "began", "took", "error"))
-    widths = [max(len(row[i]) for row in rows) for i in range(6)]
+    # Most journals know no fakes, and need no column for them.
+    services = "services" if any(run.fakes for run in runs) else ""
+    rows.insert(0, ("id", "saga", "state", "began", "took", "error", services))
+    widths = [max(len(row[i]) for row in rows) for i in range(7)]
     lines = []
     for row in rows:
         cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)]

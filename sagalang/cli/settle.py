@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from sagalang.cli.acting import in_journal, in_style
 if TYPE_CHECKING:
     from sagalang.host.sending import About, Sending
     from sagalang.host.standing import Standing
-    from sagalang.machine.events import OpenItem
+    from sagalang.machine.events import OpenItem, Settle
 
 HOWS = {"retry": "retry", "done": "done", "not-done": "not done"}
 
@@ -66,7 +67,7 @@ def command(
     assert why is not None
     if value is not None and how != "done":
         usage_error(f"--value goes with `done`, not with `{how}`")
-    with problems():
+    with problems(path):
         sender = desk(path)
         stands, item = _chosen(_about(sender, run_id, child), step, f"{how} …", path)
         to = sender.look(stands.saga_id)
@@ -91,19 +92,27 @@ def _chosen(about: About, step: str, how: str, path: Path) -> tuple[Standing, Op
     """The one open item that is meant. Raises `MessageError`, `RefusedError`."""
     from sagalang.cli.acting import named
     from sagalang.diagnostics.suggest import hint
-    from sagalang.host.sending import MessageError, RefusedError
+    from sagalang.host.sending import MessageError, RefusedError, UnderWayError
     from sagalang.runtime.words import printable
-
-    found = [(stands, item) for stands in about.below for item in stands.open_items()]
-    if not found:
-        over = about.run.ended is not None
-        why = f"it is {about.run.state.value}" if over else "nothing in it waits for a person"
-        raise RefusedError(f"nothing is open in {about.saga_id}: {why}")
 
     def names(item: OpenItem) -> set[str]:
         return {item.label, str(item.place), printable(str(item.place)), item.place.path}
 
+    found = [(stands, item) for stands in about.below for item in stands.open_items()]
     fitting = [each for each in found if step in names(each[1])]
+    if not fitting:
+        for run_id, item, event in _settled(about):
+            if step in names(item):
+                raise UnderWayError(
+                    f"{item.label} of {run_id} is settled already ({event.how.value}, by "
+                    f"{printable(event.by)}): it is taken in when {about.root} goes on",
+                    about.root,
+                    about.owner,
+                )
+    if not found:
+        over = about.run.ended is not None
+        why = f"it is {about.run.state.value}" if over else "nothing in it waits for a person"
+        raise RefusedError(f"nothing is open in {about.saga_id}: {why}")
     exact = [each for each in fitting if step == str(each[1].place)]
     if len(exact) == 1 or len(fitting) == 1:
         return (exact if len(exact) == 1 else fitting)[0]
@@ -117,3 +126,17 @@ def _chosen(about: About, step: str, how: str, path: Path) -> tuple[Standing, Op
     listed = ", ".join(f"{item.label} ({printable(str(item.place))})" for _, item in found)
     advice = hint(step, known)
     raise MessageError(f"`{step}` is not open in {about.saga_id}", advice or f"open: {listed}")
+
+
+def _settled(about: About) -> Iterator[tuple[str, OpenItem, Settle]]:
+    """What was settled already, and by what, though its run has not taken that in."""
+    from sagalang.machine.events import Settle
+
+    below = {each.saga_id for each in about.below}
+    for stands in about.recorded.family():
+        open_ = {(item.place, item.purpose): item for item in stands.open_items()}
+        for run_id, event in about.waiting:
+            if run_id == stands.saga_id and run_id in below and isinstance(event, Settle):
+                item = open_.get((event.place, event.purpose))
+                if item is not None:
+                    yield run_id, item, event

@@ -11,7 +11,7 @@ import click
 from sagalang.cli.looking import as_text_or_json, in_journal, run_ids
 
 if TYPE_CHECKING:
-    from sagalang.cli.show_told import Seen
+    from sagalang.cli.show_told import Events, Results, Seen
     from sagalang.host.book import Book, RunInfo
     from sagalang.host.status import Status
 
@@ -68,7 +68,7 @@ def _seen(book: Book, run: RunInfo, path: Path, with_journal: bool, values: bool
         run,
         root_of(book, run).id,
         status,
-        _events(book, run, status),
+        *_events_and_results(book, run, status),
         tuple(book.messages(run.id)),
         book.owner(),
         named(path),
@@ -76,17 +76,19 @@ def _seen(book: Book, run: RunInfo, path: Path, with_journal: bool, values: bool
     )
 
 
-def _events(book: Book, run: RunInfo, status: Status) -> dict[tuple[str, str], tuple[str, str]]:
-    """By saga and path of each wait under way: its event, and one as JSON. Of a definition that
-    cannot be read, as that of a compiled saga, nothing is known."""
-    if not status.waits:
-        return {}
-    from sagalang.cli.show_waits import events
+def _events_and_results(book: Book, run: RunInfo, status: Status) -> tuple[Events, Results]:
+    """What is waited for, and what is to be given for what is owed (`show_waits`). Of a definition
+    that cannot be read, as that of a compiled saga, nothing is known."""
+    if not status.waits and not status.owed:
+        return {}, {}
+    from sagalang.cli.show_waits import events, results
     from sagalang.host.account import definition_of
     from sagalang.host.definitions import DefinitionError
 
     try:
         program = definition_of(book, run).loaded.program
     except DefinitionError:
-        return {}
-    return events(program, {(wait.saga, wait.path) for wait in status.waits})
+        return {}, {}
+    waits = {(wait.saga, wait.path) for wait in status.waits}
+    owed = {(item.saga, item.path, item.purpose) for item in status.owed}
+    return events(program, waits), results(program, owed)

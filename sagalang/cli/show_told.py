@@ -33,16 +33,23 @@ _PURPOSES = {
 }
 
 
+Events = Mapping[tuple[str, str], tuple[str, str]]
+"""By saga and path of a wait: its event, and one as JSON."""
+Results = Mapping[tuple[str, str, Purpose], str]
+"""By saga, path and purpose of what is owed: the value that `done` needs, as JSON."""
+
+
 @dataclass(frozen=True)
 class Seen:
     """A run, with all that is told of it. `root`: the run whose step it is, or its own id.
-    `events`: by saga and path of a wait, its event and one as JSON. `kept_in`: how commands name
-    the journal file: ` --db FILE`, or nothing. `entries`: of the journal, where they are shown."""
+    `kept_in`: how commands name the journal file: ` --db FILE`, or nothing. `entries`: of the
+    journal, where they are shown."""
 
     run: RunInfo
     root: str
     status: Status
-    events: Mapping[tuple[str, str], tuple[str, str]]
+    events: Events
+    results: Results
     messages: tuple[Sent, ...]
     owner: str | None
     kept_in: str
@@ -60,14 +67,29 @@ class Seen:
         waiting = any(message.waiting for message in self.messages)
         return self.owner is None and (self.run.state == "running" or waiting)
 
+    def sent(self, run_id: str, kind: str, about: str | None) -> str | None:
+        """What waits to be taken, and leaves nothing to be sent of this kind; None: nothing."""
+        for message in filter(lambda each: each.waiting, self.messages):
+            if message.kind == "cancel":
+                return "a cancel"
+            if (message.run_id, message.kind, message.about) == (run_id, kind, about):
+                return "an event" if kind == "signal" else "an answer"
+        return None
+
 
 # --- Commands to type --------------------------------------------------------------------------
 
 
-def settle_command(item: Owed, kept_in: str, how: str = "retry") -> str:
-    return (
-        f"saga settle {typed(item.run_id)} {typed(item.place)} {how} --by NAME --why TEXT{kept_in}"
-    )
+def settle_command(item: Owed, seen: Seen, how: str = "retry") -> str:
+    value = given_value(item, seen) if how == "done" else ""
+    said = f"{how}{value} --by NAME --why TEXT{seen.kept_in}"
+    return f"saga settle {typed(item.run_id)} {typed(item.place)} {said}"
+
+
+def given_value(item: Owed, seen: Seen) -> str:
+    """The option for what a step gave, with a value to be edited, where one is needed."""
+    value = seen.results.get((item.saga, item.path, item.purpose))
+    return "" if value is None else f" --value {typed(value)}"
 
 
 def signal_command(wait: Timed, seen: Seen) -> str | None:
@@ -102,8 +124,8 @@ def data(seen: Seen, *, with_journal: bool) -> dict[str, Any]:
             {
                 **asdict(item),
                 "settle": None
-                if item.child is not None
-                else {how: settle_command(item, seen.kept_in, how) for how in HOWS},
+                if item.child is not None or _answered(item, seen)
+                else {how: settle_command(item, seen, how) for how in HOWS},
             }
             for item in status.owed
         ],
@@ -111,7 +133,7 @@ def data(seen: Seen, *, with_journal: bool) -> dict[str, Any]:
             {
                 **asdict(wait),
                 "event": seen.events.get((wait.saga, wait.path), (None,))[0],
-                "signal": signal_command(wait, seen),
+                "signal": None if _heard(wait, seen) else signal_command(wait, seen),
             }
             for wait in status.waits
         ],
@@ -136,6 +158,8 @@ def full(seen: Seen, at: int, *, colour: bool) -> list[str]:
     """`at`: now."""
     run, status = seen.run, seen.status
     lines = [_head(seen, at, colour)]
+    if run.fakes:
+        lines.append("  services  on fakes")
     if run.parent is not None:
         lines.append(f"  step of   {printable(seen.root)}")
     if status.error is not None:
@@ -217,8 +241,23 @@ def call_told(call: UnderWay, at: int) -> str:
 def _wait(wait: Timed, seen: Seen, at: int) -> list[str]:
     found = seen.events.get((wait.saga, wait.path))
     what = f"for {found[0]} at {place_told(wait)}" if found else f"at {place_told(wait)}"
-    command = signal_command(wait, seen)
+    sent = _heard(wait, seen)
+    command = _on_its_way(sent, seen) if sent else signal_command(wait, seen)
     return [f"{what}, {_left(wait, at)}", *([f"  {command}"] if command else [])]
+
+
+def _heard(wait: Timed, seen: Seen) -> str | None:
+    """What waits in the inbox and ends the wait."""
+    return seen.sent(wait.run_id, "signal", seen.events.get((wait.saga, wait.path), (None,))[0])
+
+
+def _answered(item: Owed, seen: Seen) -> str | None:
+    """What waits in the inbox and settles it."""
+    return seen.sent(item.run_id, "settle", item.place)
+
+
+def _on_its_way(sent: str, seen: Seen) -> str:
+    return f"{sent} waits for it" + (f": {resume_command(seen)}" if seen.owner is None else "")
 
 
 def _owed(item: Owed, seen: Seen, at: int) -> list[str]:
@@ -235,8 +274,11 @@ def _owed(item: Owed, seen: Seen, at: int) -> list[str]:
         lines.append(f"  because {printable(item.detail)}")
     keys = [("key", item.key), ("key of what it undoes", item.undoes)]
     lines += [f"  {name} {key}" for name, key in keys if key is not None]
-    lines.append(f"  {settle_command(item, seen.kept_in)}")
-    lines.append("  or `done`, or `not-done`, in the place of `retry`")
+    sent = _answered(item, seen)
+    if sent is not None:
+        return [*lines, f"  {_on_its_way(sent, seen)}"]
+    lines.append(f"  {settle_command(item, seen)}")
+    lines.append(f"  or `done{given_value(item, seen)}`, or `not-done`, in the place of `retry`")
     return lines
 
 
@@ -249,7 +291,8 @@ def _decisions(status: Status, at: int) -> list[str]:
 
 
 def _message(message: Sent, at: int) -> str:
-    told = f"{message.kind} to {printable(message.run_id)}, sent {ago(message.at, at)}"
+    what = message.kind if message.about is None else f"{message.kind} {printable(message.about)}"
+    told = f"{what} to {printable(message.run_id)}, sent {ago(message.at, at)}"
     if message.refused is not None:
         return f"{told}: refused, {printable(message.refused)}"
     return f"{told}: waits to be taken"
@@ -260,15 +303,19 @@ def _message(message: Sent, at: int) -> str:
 
 def journal_lines(seen: Seen) -> list[str]:
     """A line for each entry, with its time of day; the values of those that were covered."""
+    lines = []
+    for entry in seen.entries:
+        run = "" if entry.saga_id == seen.run.id else f"{printable(entry.saga_id)[:8]}…  "
+        lines.append(f"{clock(entry.at, exact=True)}  {run}{entry_told(entry)}{_values(entry)}")
+    return lines
+
+
+def entry_told(entry: j.Entry) -> str:
+    """As in logs, and with the words of a person who settled something."""
     from sagalang.runtime.logs import sentence
     from sagalang.runtime.words import settlement
 
-    lines = []
-    for entry in seen.entries:
-        text = settlement(entry) if isinstance(entry, j.Settlement) else sentence(entry)
-        run = "" if entry.saga_id == seen.run.id else f"{printable(entry.saga_id)[:8]}…  "
-        lines.append(f"{clock(entry.at, exact=True)}  {run}{text}{_values(entry)}")
-    return lines
+    return settlement(entry) if isinstance(entry, j.Settlement) else sentence(entry)
 
 
 def _values(entry: j.Entry) -> str:

@@ -1,10 +1,13 @@
-"""The events that a run waits for, each with one to send."""
+"""What a run waits for and what it is owed, each with a value to send, made up, to be edited."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
 from sagalang.graph.structure import blocks_of
+from sagalang.interpret.run import defined
+from sagalang.machine.events import Purpose
+from sagalang.machine.settlement import needs_value
 from sagalang.model import program as p
 from sagalang.model.types import RecordRef
 from sagalang.runtime.codec import encode
@@ -32,4 +35,22 @@ def events(
 
     for name in {saga for saga, _ in waits} & program.sagas.keys():
         visit(name, program.sagas[name].body)
+    return found
+
+
+def results(
+    program: p.Program, owed: Collection[tuple[str, str, Purpose]]
+) -> dict[tuple[str, str, Purpose], str]:
+    """By saga, path and purpose of what is owed: what it may have given, as JSON, where it cannot
+    be settled as done without."""
+    values = Values(program)
+    inventor = Inventor(program, values, 0)
+    found: dict[tuple[str, str, Purpose], str] = {}
+    for saga, path, purpose in owed:
+        statement = defined(program, saga, values).statements.get(path)
+        if not needs_value(program.sagas[saga], statement, purpose):
+            continue
+        assert isinstance(statement, p.Step | p.ChildStep | p.Wait | p.Poll)
+        made = inventor.value(statement.type, statement.name or path, 1)
+        found[saga, path, purpose] = encode(made, values.python_type(statement.type)).decode()
     return found

@@ -33,7 +33,7 @@ def command(
     from sagalang.cli.acting import desk, journal, problems, tell
 
     path = journal(db)
-    with problems():
+    with problems(path):
         sender = desk(path)
         about = sender.look(run_id)
         name, value = _event(about, event, given)
@@ -45,6 +45,8 @@ def _event(about: About, event: str, given: str | None) -> tuple[str, Any]:
     from sagalang.cli.acting import given_json
     from sagalang.host.sending import MessageError, event_value
 
+    if given is not None and given.lstrip().startswith(f"{event}("):
+        event, given = given, None  # the form of sagas, behind the name
     if "(" not in event:
         return event, event_value(about, event, "{}" if given is None else given_json(given))
     if given is not None:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Protocol, TextIO
 
 from sagalang.cli.live import cut
-from sagalang.cli.show_told import TINTS, call_told, clock, place_told
+from sagalang.cli.show_told import TINTS, call_told, clock, entry_told, place_told
 from sagalang.cli.terminal import DIM, paint
 from sagalang.cli.watched import View
 from sagalang.runtime.journal_file import entry_line
-from sagalang.runtime.logs import sentence, told_by_default
+from sagalang.runtime.logs import told_by_default
 from sagalang.runtime.words import duration, printable
 
 
@@ -52,9 +52,10 @@ class Lines:
             self._known.add(run.id)
             for entry in filter(told_by_default, view.new):
                 child = "" if entry.saga_id == run.id else f"{printable(entry.saga_id)[:8]}…  "
-                told = f"{printable(run.id)}  {child}{sentence(entry)}"
+                told = f"{printable(run.id)}  {child}{entry_told(entry)}"
                 lines.append((entry.at, f"{clock(entry.at, exact=True)}  {told}"))
-        for _, line in sorted(lines):
+        # What happened in one ms stays in its order.
+        for _, line in sorted(lines, key=lambda each: each[0]):
             print(line, file=self._stream, flush=True)
 
 

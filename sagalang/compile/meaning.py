@@ -8,12 +8,13 @@ none goes on by another meaning unnoticed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
+from itertools import pairwise
 from typing import Final
 
+from sagalang.model.program import Program, Saga
 from sagalang.syntax.split import split
-from sagalang.text import Source
 
 _DIGITS: Final = 16
 
@@ -31,28 +32,28 @@ Declaration = tuple[str, ...]
 
 
 class Meanings:
-    """Of the sagas of a program without errors, by its texts."""
+    """Of the sagas of a program without errors."""
 
-    def __init__(self, sources: Mapping[str, Source]) -> None:
-        self._declared: dict[str, list[Declaration]] = {}
-        for source in sources.values():
+    def __init__(self, program: Program) -> None:
+        self._sees = program.sees
+        self._declared: dict[str, list[tuple[str, Declaration]]] = {}
+        """By name: the file that it stands in, and its words."""
+        for file, source in program.sources.items():
             for start, end in split(source).pieces:
                 words = tuple(_words(source.text[start:end]))
                 if words[0] not in _NOT_MEANT:
                     for name in _declared(words):
-                        self._declared.setdefault(name, []).append(words)
+                        self._declared.setdefault(name, []).append((file, words))
 
-    def of(self, saga: str) -> str:
-        """16 hexadecimal digits."""
-        reached: dict[str, None] = {saga: None}
-        found: set[Declaration] = set()
-        for name in (names := list(reached)):  # it grows
-            for words in self._declared.get(name, ()):
-                found.add(words)
-                for each in _named(words):
-                    if each not in reached:
-                        reached[each] = None
-                        names.append(each)
+    def of(self, saga: Saga) -> str:
+        """16 hexadecimal digits; the same whichever file imports that of the saga."""
+        seen = self._sees.get(saga.span.file, frozenset()) | {saga.span.file}
+        names, found = [saga.name], set[Declaration]()
+        for name in names:  # it grows
+            for file, words in self._declared.get(name, ()):
+                if file in seen and words not in found:
+                    found.add(words)
+                    names += _named(words)
         text = "\n".join(sorted("\0".join(words) for words in found))
         return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
 
@@ -77,7 +78,7 @@ def _declared(words: Sequence[str]) -> Iterator[str]:
     """One declaration may declare several errors."""
     yield words[1]
     depth = 0
-    for before, word in zip(words[1:], words[2:], strict=False):
+    for before, word in pairwise(words):
         depth += (before in "{([") - (before in "})]")
         if words[0] == "error" and depth == 0 and before == ",":
             yield word

@@ -50,8 +50,8 @@ def module_view(module: Module) -> ModuleView:
     )
     constants = tuple(records.constant(module, found) for found in program.constants.values())
     service_views = tuple(services.service(module, found) for found in program.services.values())
-    meanings = Meanings(module.program.sources)
-    sagas = tuple(_saga(module, found, meanings.of(name)) for name, found in program.sagas.items())
+    meanings = Meanings(module.program)
+    sagas = tuple(_saga(module, found, meanings.of(found)) for found in program.sagas.values())
     answers = records.answers(module)
     names = [module.name("definition", name) for name in program.sagas]
     return ModuleView(

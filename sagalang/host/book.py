@@ -42,7 +42,8 @@ __all__ = [
 class RunInfo:
     """A run as lists show it. `parent`: the id of the run whose step it is. `definition`: the hash
     of what it goes by. `ended`: None while something can still happen to it. `error`: the name of
-    that for which it was compensated. Times are wall times in ms since the Unix epoch."""
+    that for which it was compensated. `fakes`: it goes on fakes of its services. Times are wall
+    times in ms since the Unix epoch."""
 
     id: str
     saga: str
@@ -53,6 +54,7 @@ class RunInfo:
     changed: Ms
     ended: Ms | None
     error: str | None
+    fakes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Filter:
 @dataclass(frozen=True, slots=True)
 class Sent:
     """What was sent to a run. `event`: its id among those of a `kind` (signal, cancel, settle).
+    `about`: the name of an event; the place of what is settled.
     `taken`: the run has it. `refused`: why it was not taken. Neither: it waits for a process that
     goes on with the run."""
 
@@ -79,6 +82,7 @@ class Sent:
     at: Ms
     taken: bool
     refused: str | None
+    about: str | None = None
 
     @property
     def waiting(self) -> bool:

@@ -41,6 +41,10 @@ class DefinitionError(EngineError):
         return str(self.args[0])
 
 
+class CompiledError(DefinitionError):
+    """The run is of a compiled saga: what it goes by stands in its module, not in the journal."""
+
+
 class Text(msgspec.Struct, frozen=True, omit_defaults=True):
     """`main`, and the keys of `files`: paths from the folder of the file that was run. `sealed`:
     the true `files`, where those hold secrets. `sagalang`: the version that stored it."""
@@ -157,9 +161,9 @@ def _parse(stored: str) -> Text:
     try:
         return msgspec.json.decode(stored, type=Text)
     except msgspec.DecodeError:
-        raise DefinitionError(
-            "the definition stored with the run is not one of a .saga file",
-            "a run of a compiled saga goes on where its module runs: start that again",
+        raise CompiledError(
+            "it is a run of a compiled saga: what it goes by stands in its module",
+            "start that again: there it goes on, and there it takes events and settlements",
         ) from None
 
 

@@ -11,10 +11,9 @@ waits in the inbox already. The process that owns the file decides; `Sent` says 
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 import uuid
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -28,14 +27,16 @@ from sagalang.interpret.run import event_id as own_event_id
 from sagalang.machine import events as m
 from sagalang.machine.saga import refusal
 from sagalang.machine.turn import Pivot
-from sagalang.model.program import Wait
+from sagalang.model.program import Ms, Wait
 from sagalang.model.types import RecordRef
 from sagalang.runtime.codec import DecodeError, EncodeError, decode
 from sagalang.runtime.engine import EngineError, NoSuchRunError
 from sagalang.runtime.entry_types import ProgramTypes
+from sagalang.runtime.journal import EventAccepted
 from sagalang.runtime.journal_events import Outside, entry_of, event_of
-from sagalang.runtime.sqlite import Message, Owner, Reader, Run, reading, send
+from sagalang.runtime.sqlite import FullError, Message, Owner, Reader, Run, reading, send
 from sagalang.runtime.sqlite.sealing import Sealing
+from sagalang.runtime.sqlite_engine import Codec
 from sagalang.runtime.sqlite_history import history
 
 PATIENCE: Final = 2.0
@@ -67,16 +68,34 @@ class RefusedError(SendingError):
     """The run does not take it as it stands now, or its owner refused it."""
 
 
+class OtherEventError(RefusedError):
+    """An event of the same id, with other content, was sent before."""
+
+
+class UnderWayError(RefusedError):
+    """What was sent before has the same effect, and is on its way. `root`: the run that takes it
+    in when it goes on; `owner`: who has it, and takes it in without being asked."""
+
+    def __init__(self, message: str, root: str, owner: Owner | None) -> None:
+        super().__init__(message)
+        self.root, self.owner = root, owner
+
+
 @dataclass(frozen=True)
 class About:
     """A run to which something is to be sent, as it stands, with all that was sent to it.
     `root`: the id of the run whose step, at any depth, it is, else its own; `family` stands for
-    that run."""
+    that run, `recorded` as if nothing waited in its inbox. `events`: what was received, by the run
+    and the id of the event. `waiting`: what was not taken yet, and for which run. `owner`: who is
+    there to take it."""
 
     run: Run
     root: str
     definition: Definition
     family: Standing
+    recorded: Standing
+    events: Mapping[tuple[str, str], EventAccepted]
+    waiting: tuple[tuple[str, m.Event], ...]
     owner: Owner | None
 
     @property
@@ -96,7 +115,8 @@ class About:
 @dataclass(frozen=True)
 class Sent:
     """`taken`: the run has it, on record. Else it waits for a process that goes on with the run;
-    `owner` has the file open, and did not take it in, in time. `again`: it was sent before."""
+    `owner` has the file open, and did not take it in, in time. `again`: it was sent before.
+    `compiled`: only its module goes on with the run."""
 
     run_id: str
     root: str
@@ -104,6 +124,7 @@ class Sent:
     taken: bool
     owner: Owner | None = None
     again: bool = False
+    compiled: bool = False
 
 
 class Sending(Protocol):
@@ -115,11 +136,16 @@ class Sending(Protocol):
 
     def signal(self, to: About, event: str, value: Any, event_id: str | None = None) -> Sent:
         """Send an event; sent again with the same id (by default a hash of its content) it is
-        taken once. Raises `MessageError`, `RefusedError`."""
+        taken once. Raises `MessageError`, `OtherEventError`, `RefusedError`."""
         ...
 
     def cancel(self, to: About) -> Sent:
-        """Ask a run to abort and undo. Raises `RefusedError`."""
+        """Ask a run to abort and undo. Raises `UnderWayError`, `RefusedError`."""
+        ...
+
+    def cancel_compiled(self, run_id: str) -> Sent:
+        """The same for a run that cannot be looked at, for it is of a compiled saga
+        (`CompiledError`). Raises `RefusedError`."""
         ...
 
     def settle(
@@ -150,7 +176,7 @@ def settled_value(to: About, item: m.OpenItem, text: str | bytes) -> Any:
     """What a person says that a step gave, from JSON. Raises `MessageError`."""
     types = ProgramTypes(to.definition.program, to.definition.values)
     type_ = types.settled(to.stands.saga, item.place.path, item.purpose)
-    if type_ is Any:
+    if type_ is Any or type_ is None:
         raise MessageError(f"{item.label} at {item.place} has no value", "leave --value out")
     try:
         return decode(text, type_)
@@ -208,9 +234,26 @@ class Desk:
             family = standing(definition, root.saga, root.id, entries)
             if family is None or all(each.saga_id != run.id for each in family.family()):
                 raise RefusedError(f"{run_id} never began", f"saga resume {root.id}")
-            waiting = [each for each in reader.waiting_messages() if _concerns(each, family)]
+            known = {each.saga_id: each for each in family.family()}
+            waiting = tuple(
+                (each.run_id, _event(each, known[each.run_id].saga, codec))
+                for each in reader.waiting_messages()
+                if each.run_id in known
+            )
+            accepted = {
+                (entry.saga_id, entry.id): entry
+                for entry in entries
+                if isinstance(entry, EventAccepted)
+            }
             return About(
-                run, root.id, definition, _expecting(family, waiting, codec), reader.owner()
+                run,
+                root.id,
+                definition,
+                _expecting(family, waiting),
+                family,
+                accepted,
+                waiting,
+                reader.present_owner(),
             )
 
     def signal(self, to: About, event: str, value: Any, event_id: str | None = None) -> Sent:
@@ -221,21 +264,24 @@ class Desk:
             raise MessageError("the id of an event cannot be empty")
         state = to.stands.state
         again = event_id in state.seen
+        known = to.events.get((to.saga_id, event_id))
+        if known is not None:
+            _require_same(to, event_id, event, value, known)
         if again and to.run.ended is not None:
             return Sent(to.saga_id, to.root, event_id, taken=True, again=True)
-        _refuse_over(to)
+        _refuse_over(to.run)
         if state.error is not None and not again:
             raise RefusedError(f"{to.saga_id} is being undone: it waits for nothing any more")
         received = m.EventReceived(_now(), event, event_id, value)
         return self._send(to, "signal", event_id, received, again=again)
 
     def cancel(self, to: About) -> Sent:
-        if to.saga_id != to.root:
-            raise MessageError(
-                f"{to.saga_id} is a step of {to.root}, and is not cancelled alone",
-                f"cancel {to.root}",
+        _refuse_step(to.saga_id, to.root)
+        _refuse_over(to.run)
+        if any(isinstance(each, m.CancelRequested) for _, each in to.waiting):
+            raise UnderWayError(
+                f"a cancel of {to.saga_id} is on its way already", to.root, to.owner
             )
-        _refuse_over(to)
         state = to.stands.state
         if state.error is not None:
             raise RefusedError(f"{to.saga_id} is being undone already")
@@ -246,13 +292,24 @@ class Desk:
             )
         return self._send(to, "cancel", str(uuid.uuid4()), m.CancelRequested(_now()))
 
+    def cancel_compiled(self, run_id: str) -> Sent:
+        with reading(self.path) as reader:
+            run, owner = reader.run(run_id), reader.present_owner()
+            if run is None:
+                raise _unknown(reader, self.path, run_id)
+        _refuse_step(run_id, run.parent or run_id)
+        _refuse_over(run)
+        key = str(uuid.uuid4())
+        sent, owner = self._put(run_id, "cancel", key, b"", _now(), owner)
+        return Sent(run_id, run_id, key, sent.taken is not None, owner, compiled=True)
+
     def settle(
         self, to: About, item: m.OpenItem, how: m.How, value: Any = None, *, by: str, why: str
     ) -> Sent:
         if not by.strip() or not why.strip():
             raise MessageError("who settles it, and why, goes on record: neither may be empty")
         event = m.Settle(_now(), item.place, item.purpose, how, value, by, why)
-        _refuse_over(to)
+        _refuse_over(to.run)
         refused = refusal(to.stands.definition, to.stands.state, event)
         if refused is not None:
             raise RefusedError(refused)
@@ -265,14 +322,29 @@ class Desk:
                 body = to.definition.stored.codec.encode(to.run.saga, entry_of(event, to.saga_id))
             except EncodeError as problem:
                 raise MessageError(str(problem)) from None
-        sent = send(self.path, to.saga_id, kind, key, body, event.at)
-        owner = to.owner if to.owner and _lives(to.owner) else None
+        sent, owner = self._put(to.saga_id, kind, key, body, event.at, to.owner)
+        if isinstance(event, m.EventReceived) and sent.body != body:
+            # It was there before, at least with another time.
+            there = to.definition.stored.codec.decode(to.run.saga, to.saga_id, sent.body)
+            assert isinstance(there, EventAccepted)
+            _require_same(to, key, event.event, event.value, there)
+        return Sent(to.saga_id, to.root, key, sent.taken is not None, owner, again)
+
+    def _put(
+        self, run_id: str, kind: str, key: str, body: bytes, at: Ms, owner: Owner | None
+    ) -> tuple[Message, Owner | None]:
+        """The message, and who has the file open and did not take it in time."""
+        try:
+            sent = send(self.path, run_id, kind, key, body, at)
+        except FullError as problem:
+            raise FullError(
+                f"{problem}: it was not sent", "free some space, and send it again"
+            ) from None
         if owner is not None:
             sent = _answered(self.path, sent, self._wait)
         if sent.refused is not None:
             raise RefusedError(sent.refused)
-        taken = sent.taken is not None
-        return Sent(to.saga_id, to.root, key, taken, None if taken else owner, again)
+        return sent, None if sent.taken is not None else owner
 
     def _definition(self, reader: Reader, run: Run) -> Definition:
         found = self._definitions.get(run.definition)
@@ -301,43 +373,48 @@ def _unknown(reader: Reader, path: Path, run_id: str) -> UnknownRunError:
     return UnknownRunError(f"there is no run {run_id} in {path.name}", advice)
 
 
-def _refuse_over(to: About) -> None:
-    if to.run.ended is not None:
-        raise RefusedError(f"{to.saga_id} is {to.run.state.value}: it is over")
+def _refuse_step(run_id: str, root: str) -> None:
+    if run_id != root:
+        raise MessageError(
+            f"{run_id} is a step of {root}, and is not cancelled alone", f"cancel {root}"
+        )
 
 
-def _concerns(message: Message, family: Standing) -> bool:
-    return any(each.saga_id == message.run_id for each in family.family())
+def _refuse_over(run: Run) -> None:
+    if run.ended is not None:
+        raise RefusedError(f"{run.id} is {run.state.value}: it is over")
 
 
-def _expecting(family: Standing, waiting: list[Message], codec: Any) -> Standing:
+def _require_same(to: About, event_id: str, event: str, value: Any, known: EventAccepted) -> None:
+    """Raises `OtherEventError` unless `known` has this content."""
+    values = to.definition.values
+    if own_event_id(values, event, value) != own_event_id(values, known.event, known.value):
+        raise OtherEventError(
+            f"{to.saga_id} was sent another event of the id {event_id}",
+            "an event with other content needs another id",
+        )
+
+
+def _event(message: Message, saga: str, codec: Codec) -> m.Event:
+    if message.kind == "cancel":
+        return m.CancelRequested(message.at)
+    event = event_of(codec.decode(saga, message.run_id, message.body))
+    assert event is not None
+    return event
+
+
+def _expecting(family: Standing, waiting: Iterable[tuple[str, m.Event]]) -> Standing:
     """As if all that waits in the inbox had been taken."""
-    for message in waiting:
-        family = _taken(family, message, codec)
+    for run_id, event in waiting:
+        family = _taken(family, run_id, event)
     return family
 
 
-def _taken(stands: Standing, message: Message, codec: Any) -> Standing:
-    if stands.saga_id != message.run_id:
-        children = tuple(_taken(child, message, codec) for child in stands.children)
-        return Standing(stands.saga_id, stands.definition, stands.state, children)
-    event: m.Event | None = m.CancelRequested(message.at)
-    if message.kind != "cancel":
-        event = event_of(codec.decode(stands.saga, stands.saga_id, message.body))
-    return stands if event is None else after(stands, event)
-
-
-def _lives(owner: Owner) -> bool:
-    """Whether the process may still be there: one that was killed is on record, too."""
-    if owner.host != socket.gethostname():
-        return True
-    try:
-        os.kill(owner.pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+def _taken(stands: Standing, run_id: str, event: m.Event) -> Standing:
+    if stands.saga_id == run_id:
+        return after(stands, event)
+    children = tuple(_taken(child, run_id, event) for child in stands.children)
+    return Standing(stands.saga_id, stands.definition, stands.state, children)
 
 
 def _now() -> int:

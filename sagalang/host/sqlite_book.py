@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+from msgspec import Struct
+
 from sagalang.host.book import Filter, Numbered, Pruned, RunInfo, Sent
 from sagalang.model.program import Ms
-from sagalang.runtime.sqlite import Message, Owner, Reader, Run
+from sagalang.runtime.sqlite import Message, Reader, Run
 
 if TYPE_CHECKING:
     from sagalang.runtime.sqlite_history import Decoder
@@ -23,6 +24,7 @@ class SqliteBook:
 
     def __init__(self, reader: Reader, path: Path) -> None:
         self._reader, self._path = reader, path
+        self._on_fakes: dict[str, bool] = {}
 
     def runs(self, wanted: Filter = Filter()) -> list[RunInfo]:  # noqa: B008 - it is frozen
         found = self._reader.runs(
@@ -32,15 +34,19 @@ class SqliteBook:
             limit=wanted.limit,
             nested=wanted.children,
         )
-        return [_info(run) for run in found]
+        return [self._info(run) for run in found]
 
     def run(self, run_id: str) -> RunInfo | None:
         found = self._reader.run(run_id)
-        return None if found is None else _info(found)
+        return None if found is None else self._info(found)
 
     def children(self, run_id: str) -> list[RunInfo]:
         found = self._reader.run(run_id)
-        return [] if found is None else [_info(run) for run in self._reader.children(found.number)]
+        return (
+            []
+            if found is None
+            else [self._info(run) for run in self._reader.children(found.number)]
+        )
 
     def ids(self, prefix: str, limit: int) -> list[str]:
         return self._reader.ids(prefix, limit)
@@ -61,12 +67,16 @@ class SqliteBook:
         return self._reader.definition(hashed)
 
     def messages(self, run_id: str) -> list[Sent]:
-        found = [m for run in self._family(run_id) for m in self._reader.messages(run.number)]
-        return [_sent(message) for message in sorted(found, key=lambda each: each.number)]
+        found = [
+            (message, run.saga)
+            for run in self._family(run_id)
+            for message in self._reader.messages(run.number)
+        ]
+        return [_sent(*each) for each in sorted(found, key=lambda each: each[0].number)]
 
     def owner(self) -> str | None:
-        found = self._reader.owner()
-        return None if found is None or _dead(found) else str(found)
+        found = self._reader.present_owner()
+        return None if found is None else str(found)
 
     def old(self, before: Ms) -> int:
         return self._reader.old(before)
@@ -92,34 +102,67 @@ class SqliteBook:
             yield run
             left += self._reader.children(run.number)
 
+    def _info(self, run: Run) -> RunInfo:
+        return RunInfo(
+            run.id,
+            run.saga,
+            run.state,
+            run.parent,
+            run.definition,
+            run.began,
+            run.changed,
+            run.ended,
+            run.error,
+            self._fakes(run.definition),
+        )
 
-def _info(run: Run) -> RunInfo:
-    return RunInfo(
-        run.id,
-        run.saga,
-        run.state,
-        run.parent,
-        run.definition,
-        run.began,
-        run.changed,
-        run.ended,
-        run.error,
+    def _fakes(self, definition: str) -> bool:
+        found = self._on_fakes.get(definition)
+        if found is None:
+            found = self._on_fakes[definition] = _says_fakes(self._reader.definition(definition))
+        return found
+
+
+class _Services(Struct):
+    """What `definitions.Text` says of services."""
+
+    fakes: bool = False
+
+
+def _says_fakes(text: str | None) -> bool:
+    """That of a compiled saga says nothing."""
+    try:
+        return msgspec.json.decode(text or "{}", type=_Services).fakes
+    except msgspec.DecodeError:
+        return False
+
+
+def _sent(message: Message, saga: str) -> Sent:
+    return Sent(
+        message.run_id,
+        message.kind,
+        message.event,
+        message.at,
+        message.taken is not None,
+        message.refused,
+        _about(message, saga),
     )
 
 
-def _sent(message: Message) -> Sent:
-    taken = message.taken is not None
-    return Sent(message.run_id, message.kind, message.event, message.at, taken, message.refused)
+def _about(message: Message, saga: str) -> str | None:
+    from sagalang.runtime.entry_codec import EntryError
+    from sagalang.runtime.entry_outline import Outline
+    from sagalang.runtime.journal import EventAccepted, Settlement
 
-
-def _dead(owner: Owner) -> bool:
-    """Whether the owner was killed; who runs on another machine is believed."""
-    if owner.host != socket.gethostname() or os.name != "posix":
-        return False
+    if message.kind == "cancel":
+        return None
     try:
-        os.kill(owner.pid, 0)  # tells whether there is such a process, and does nothing to it
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass
-    return False
+        entry = Outline().decode(saga, message.run_id, message.body)
+    except EntryError:
+        return None
+    match entry:
+        case EventAccepted(event=event):
+            return event
+        case Settlement(place=place):
+            return str(place)
+    return None

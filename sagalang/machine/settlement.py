@@ -98,13 +98,22 @@ def _refuse_step(turn: Turn, broken: Broken, event: Settle) -> str | None:
                 "later: retry it, or give its value with `done`"
             )
         return None
-    compensation = statement.compensation if isinstance(statement, p.Step) else None
-    used = used or (
-        isinstance(compensation, p.Compensation) and needs_result(compensation.call.args)
-    )
-    if used and event.value is None and not _may_be_null(statement.type):
+    if event.value is None and needs_value(turn.definition.saga, statement, event.purpose):
         return f"{event.place} needs a value: what follows uses it"
     return None
+
+
+def needs_value(saga: p.Saga, statement: p.Statement | None, purpose: Purpose) -> bool:
+    """Whether it cannot be settled as done without a value: what follows uses what it gave."""
+    if purpose is Purpose.COMPENSATE or not isinstance(
+        statement, p.Step | p.ChildStep | p.Wait | p.Poll
+    ):
+        return False
+    compensation = statement.compensation if isinstance(statement, p.Step) else None
+    used = (statement.name is not None and _mentions(saga, statement.name)) or (
+        isinstance(compensation, p.Compensation) and needs_result(compensation.call.args)
+    )
+    return used and not _may_be_null(statement.type)
 
 
 def _refuse_retry(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -32,6 +33,8 @@ class Driven(ABC):
         self.session = session
         self.undone_for: Failure | None = None
         """The error for which a parent asked to undo this run."""
+        self.stands = asyncio.Event()
+        """Set once it began, or was rebuilt."""
         self._driver = driver
         self._begun = False
 
@@ -125,6 +128,7 @@ class Driven(ABC):
             on_record = self._begun or self.session.begun
             if on_record and (self.outcome is None or self._driver.cut_off):
                 self.rebuild(Family(await self.session.history()))
+                self.stands.set()
             while True:
                 outcome = await self.to_the_end(outside)
                 await self.session.committed()
@@ -164,6 +168,7 @@ class Driven(ABC):
         self.session.record(started)
         self._begun = True
         self._start(now)
+        self.stands.set()
 
     def rebuild(self, family: Family) -> None:
         """Make everything that stands in memory anew, from the journal alone, and go on where that

@@ -298,10 +298,12 @@ class LocalSession:
         self.make = activities.make
         self.spawn = activities.spawn
         self.next = activities.next
-        self.close = activities.close
 
     async def sleep(self, until: Ms) -> None:
         await self._means.clock.sleep_until(until)
+
+    async def close(self) -> None:
+        await self._activities.close()
 
     def put(self, event: Outside) -> None:
         if self._means.telling:

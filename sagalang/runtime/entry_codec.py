@@ -13,6 +13,7 @@ known are ignored: a later version may add some. `journal_file` writes entries f
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final, cast
 
 import msgspec
@@ -50,6 +51,7 @@ class EntryCodec:
 
     def __init__(self, types: Types, seal: Seal, unseal: Unseal) -> None:
         self._types = types
+        self._writing = _writing()
         self._forms = Forms(EXACT, sealing(seal, unseal))
         self._calls: dict[str, tuple[tuple[Form, ...], Form]] = {}
         self._params: dict[str, Mapping[str, Form]] = {}
@@ -61,9 +63,10 @@ class EntryCodec:
         Raises `EncodeError` for a value that is not of its declared type.
         """
         try:
-            wire, write = wires()[type(entry)], _WRITERS.get(type(entry))
-            held = () if write is None else write(self, saga, entry)
-            return dump(wire.made(*wire.taken(entry), *held))
+            made, taken, write = self._writing[type(entry)]
+            if write is None:
+                return dump(made(*taken(entry)))
+            return dump(made(*taken(entry), *write(self, saga, entry)))
         except MISFITS:
             pass
         raise EncodeError(
@@ -229,10 +232,12 @@ def _read_call_args(codec: EntryCodec, saga: str, found: Any) -> tuple[Any, ...]
 
 def _write_outcome(codec: EntryCodec, saga: str, entry: j.OutcomeRecorded) -> tuple[Any, ...]:
     """`kind` and `error` of the entry say the rest."""
-    match entry.value:
-        case Ok(value, replayed):
-            plain = None if value is None else codec._call(entry.label)[1].write(value)
-            return plain, "", replayed, None, True
+    outcome = entry.value
+    if type(outcome) is Ok:  # most are; `match` asks each class in turn
+        value = outcome.value
+        plain = None if value is None else codec._call(entry.label)[1].write(value)
+        return plain, "", outcome.replayed, None, True
+    match outcome:
         case Rejected(error, replayed):
             return codec._write_failure(error), error.detail, replayed, None, True
         case NotSent(error, after, repeat):
@@ -296,7 +301,8 @@ def _read_settled(codec: EntryCodec, saga: str, found: Any) -> Any:
     return _settled(codec, saga, found.path, found.purpose).read(found.value)
 
 
-_WRITERS: Final[Mapping[type[j.Entry], Callable[[EntryCodec, str, Any], tuple[Any, ...]]]] = {
+_Write = Callable[[EntryCodec, str, Any], tuple[Any, ...]]
+_WRITERS: Final[Mapping[type[j.Entry], _Write]] = {
     j.SagaStarted: lambda codec, saga, entry: (codec._write_args(entry.saga, entry.args),),
     j.Intent: _write_call_args,
     j.OutcomeRecorded: _write_outcome,
@@ -306,6 +312,15 @@ _WRITERS: Final[Mapping[type[j.Entry], Callable[[EntryCodec, str, Any], tuple[An
     j.SagaFinished: _write_end,
 }
 """From an entry with values: what `entry_wire.HELD` lists for it."""
+
+
+@lru_cache(maxsize=1)
+def _writing() -> Mapping[type[j.Entry], tuple[type[Any], Callable[[Any], Any], _Write | None]]:
+    """Of each entry the class of what is written, and where its fields come from: at one place,
+    for every step asks several times."""
+    return {cls: (wire.made, wire.taken, _WRITERS.get(cls)) for cls, wire in wires().items()}
+
+
 _READERS: Final[Mapping[type[j.Entry], Callable[[EntryCodec, str, Any], Any]]] = {
     j.SagaStarted: lambda codec, saga, found: codec._read_args(found.saga, found.args),
     j.Intent: _read_call_args,

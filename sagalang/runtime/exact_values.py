@@ -118,7 +118,7 @@ the value."""
 def dump(plain: Any) -> bytes:
     """What `Form.write` gave as JSON. Raises `EncodeError`."""
     try:
-        return _encoder().encode(plain)
+        return _encode(plain)
     except UnicodeError:
         raise EncodeError("a text holds half a surrogate pair") from None
 
@@ -131,9 +131,7 @@ def dump_canonical(plain: Any) -> bytes:
         raise EncodeError("a text holds half a surrogate pair") from None
 
 
-@lru_cache(maxsize=1)
-def _encoder() -> msgspec.json.Encoder:
-    return msgspec.json.Encoder()
+_encode: Final = msgspec.json.Encoder().encode
 
 
 @lru_cache(maxsize=1)

@@ -88,7 +88,8 @@ class Relations:
         )
         try:
             return tuple(self._argument(expr, scope) for expr in relation.args)
-        except BadValueError:
+        except (BadValueError, TypeError, AttributeError):
+            # Also of a step that knows that a value is there, about a call of one that had none.
             return None
 
     def _argument(self, expr: Expr | Unseen | None, scope: Scope) -> Any:

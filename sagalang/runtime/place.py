@@ -9,6 +9,8 @@ from sagalang.runtime.sqlite import ReadOnlyError
 
 FOLDER: Final = ".saga"
 DEFAULT: Final = Path(FOLDER, "journal.db")
+IN_MEMORY: Final = ":memory:"
+"""In place of a file: nothing is kept."""
 
 
 def journal_file(given: str | None) -> Path:

@@ -1,4 +1,4 @@
-"""What the entries of compiled runs say of them: what is owed, what they were sent, how they ended."""
+"""What entries say of compiled runs: what they owe, what they were sent, how they ended."""
 
 from __future__ import annotations
 
@@ -55,6 +55,13 @@ class Account:
                 self._outcomes[saga_id] = outcome
             case _:
                 pass
+
+    def take(self, other: Account) -> None:
+        """What another knows of other runs."""
+        self._items |= other._items
+        self._children |= other._children
+        self._events |= other._events
+        self._outcomes |= other._outcomes
 
     def forget(self, saga_id: str) -> None:
         """A run, and the sagas that it ran as steps."""

@@ -13,38 +13,27 @@ import logging
 import os
 import random
 import sys
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
-from enum import StrEnum
-from functools import cache
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from sagalang.machine.events import Compensated, Completed, How, SagaOutcome
-from sagalang.runtime import journal, words
+from sagalang.machine.events import How
+from sagalang.runtime import words
 from sagalang.runtime.clock import SystemClock
 from sagalang.runtime.driven import SettlementRefusedError
-from sagalang.runtime.earlier import Earlier, EarlierRunError
-from sagalang.runtime.engine import (
-    Engine,
-    EngineError,
-    MemoryEngine,
-    NoSuchRunError,
-    OtherInputError,
-    named,
-)
-from sagalang.runtime.entry_codec import EntryError
+from sagalang.runtime.earlier import EarlierRunError
+from sagalang.runtime.engine import EngineError, MemoryEngine, NoSuchRunError, OtherInputError
 from sagalang.runtime.logs import log
-from sagalang.runtime.observers import Observer, observers
+from sagalang.runtime.observers import Observer
+from sagalang.runtime.place import IN_MEMORY
 from sagalang.runtime.problems import EnvironmentProblem
-from sagalang.runtime.saga import BadValue, Running, RunResult, begin, connect, event_id, own_id
-from sagalang.runtime.saga_account import UNKNOWN, Account, Owed
-from sagalang.runtime.saga_calls import SagaCall, SagaDefinition
+from sagalang.runtime.saga import BadValue, connect
+from sagalang.runtime.saga_account import Owed
+from sagalang.runtime.saga_calls import SagaDefinition
 from sagalang.runtime.saga_durable import Found, Keeping, RunOverError
+from sagalang.runtime.saga_runs import GRACE, InMemory, Runs, RunView, State
 from sagalang.runtime.saga_services import Service
-from sagalang.runtime.saga_statements import given
-from sagalang.runtime.sqlite import Run as Row
 from sagalang.runtime.sqlite import StoreError, open_store
 from sagalang.runtime.sqlite.sealing import Sealing
 from sagalang.runtime.sqlite_engine import OtherDefinitionError
@@ -71,272 +60,112 @@ __all__ = [
 
 logger: Final = logging.getLogger("sagalang.app")
 
-GRACE: Final = 10.0
-"""Seconds that what is under way is given to end when the application stops."""
 PATIENCE: Final = 15.0
 """Seconds to wait for a journal file that another process has, such as one that is stopping."""
-IN_MEMORY: Final = ":memory:"
-_TURN: Final = 0.01
 _MOST_NAMED: Final = 20
 
 
-class State(StrEnum):
-    RUNNING = "running"
-    COMPLETED = "completed"
-    COMPENSATED = "compensated"
-    ESCALATED = "escalated"
-    """A person is needed; it may still be under way."""
+@asynccontextmanager
+async def serving(
+    sagas: Collection[SagaDefinition[..., Any]],
+    services: Iterable[Service[Any]],
+    environ: Mapping[str, str],
+    *,
+    db: str | os.PathLike[str] | None = None,
+    accepts: Collection[str] = (),
+    own: Mapping[str, Transport] | None = None,
+    folder: str = "",
+    observer: Observer = log,
+    grace: float = GRACE,
+) -> AsyncIterator[Runs]:
+    """The runs of these sagas while the body runs; for the lifespan of an application.
+
+    `db`: the journal file that they are kept in, by default what `SAGA_DB` says; one process has
+    it at a time. What an earlier process left unfinished goes on at once. `:memory:` keeps nothing.
+    `accepts`: other versions of the sagas whose runs may go on with these. `own` and `folder` as
+    for `connect`.
+
+    At the end calls that are under way have `grace` seconds to end; the runs go on at the next
+    start, from where they are. In memory the runs themselves have that time, and what is left of
+    them is lost, and named in the log (`sagalang.app`).
+
+    Raises what `connect` raises, `EnvironmentProblem` where no file is named, and `StoreError`.
+    """
+    place = os.fspath(db) if db is not None else environ.get("SAGA_DB")
+    if not place:
+        raise EnvironmentProblem(
+            "no journal file is named for the runs: set SAGA_DB, or give db=; :memory: keeps none"
+        )
+    transport = connect(services, environ, own=own, folder=folder)
+    try:
+        if place == IN_MEMORY:
+            async with _in_memory(transport, observer, grace) as runs:
+                yield runs
+        else:
+            async with _on_file(
+                Path(place), sagas, transport, environ, accepts, observer, grace
+            ) as runs:
+                yield runs
+    finally:
+        await transport.aclose()
 
 
-@dataclass(frozen=True, slots=True)
-class RunView:
-    """A run at a moment. `value`: what a completed saga returned. `error`: the name of the error
-    of a compensated one; the fields of errors stay out, for they may be secret."""
-
-    saga_id: str
-    state: State
-    value: Any = None
-    error: str | None = None
-    owed: tuple[Owed, ...] = ()
-
-
-class Shelf(Protocol):
-    """Where runs are kept: in memory, or in a journal file (`saga_durable.Keeping`)."""
-
-    @property
-    def lasting(self) -> bool:
-        """Whether what has ended can be read again from here."""
-        ...
-
-    def begin(self, call: SagaCall[Any], saga_id: str) -> Running[Any]: ...
-
-    def ended(self, call: SagaCall[Any], saga_id: str) -> bool: ...
-
-    def recall(self, saga_id: str) -> Running[Any]: ...
-
-    def account(self, saga_id: str) -> tuple[SagaDefinition[..., Any], Account]: ...
-
-    def unfinished(self) -> Iterable[Row]: ...
+@asynccontextmanager
+async def _in_memory(transport: Router, observer: Observer, grace: float) -> AsyncIterator[Runs]:
+    clock, draw = SystemClock(), random.SystemRandom().random
+    runs = Runs(lambda told, _: InMemory(MemoryEngine(clock, transport, draw, told)), observer)
+    try:
+        yield runs
+    finally:
+        lost = await runs.stop(grace)
+        if lost:
+            logger.error("lost, for they were in memory only: %s", _listed(lost))
 
 
-class InMemory:
-    """Runs in the memory of this process: it knows none but those that are run now."""
+@asynccontextmanager
+async def _on_file(
+    path: Path,
+    sagas: Collection[SagaDefinition[..., Any]],
+    transport: Router,
+    environ: Mapping[str, str],
+    accepts: Collection[str],
+    observer: Observer,
+    grace: float,
+) -> AsyncIterator[Runs]:
+    clock = SystemClock()
+    command = Path(sys.argv[0]).name or "an application"
+    with open_store(path, command=command, now=clock.now(), wait=PATIENCE) as store:
+        keeping: Keeping
 
-    lasting: Final = False
+        def shelf(told: Observer, found: Found) -> Keeping:
+            nonlocal keeping
+            sealing = Sealing(path, environ)
+            keeping = Keeping(
+                store,
+                sagas,
+                transport,
+                sealing,
+                clock=clock,
+                observer=told,
+                found=found,
+                accepts=accepts,
+            )
+            return keeping
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def begin(self, call: SagaCall[Any], saga_id: str) -> Running[Any]:
-        return begin(call, engine=self._engine, saga_id=saga_id)
-
-    def ended(self, call: SagaCall[Any], saga_id: str) -> bool:
-        return False
-
-    def recall(self, saga_id: str) -> Running[Any]:
-        raise NoSuchRunError(f"there is no run {saga_id}")
-
-    def account(self, saga_id: str) -> tuple[SagaDefinition[..., Any], Account]:
-        raise NoSuchRunError(f"there is no run {saga_id}")
-
-    def unfinished(self) -> Iterable[Row]:
-        return ()
-
-
-@dataclass(eq=False)
-class _Live:
-    """A run that stands in memory. `stands`: set once it does, or has failed to."""
-
-    running: Running[Any]
-    task: asyncio.Task[RunResult[Any]]
-    stands: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-class Runs:
-    """The runs of an application. `make_shelf` is given the observer to tell, and what to tell of
-    a run that goes on. Not for use by several threads: all methods belong to the event loop."""
-
-    def __init__(
-        self, make_shelf: Callable[[Observer, Found], Shelf], observer: Observer = log
-    ) -> None:
-        earlier = Earlier()
-        self._account = Account()
-        told = observers(self._account, self._note, observer)
-        self._shelf = make_shelf(earlier.guarded(told), earlier.found)
-        self._stopped = False
-        self._live: dict[str, _Live] = {}
-
-    async def start(self, call: SagaCall[Any], saga_id: str | None = None) -> str:
-        """Start the saga, and return the run's id once it is on record: by default what the
-        saga's `id` gives.
-
-        The same id is the same run: where it was started before with the same input, nothing
-        happens. Raises `OtherInputError` (it runs, or ran, with other input), `BadValue` (the id
-        has no value), ValueError (the saga has no id), `OtherDefinitionError` (another version of
-        the saga began it), `EngineError` (the id is empty, or the application has stopped),
-        `StoreError`.
-        """
-        self._check_open()
-        saga_id = named(own_id(call) if saga_id is None else saga_id)
-        if saga_id not in self._live and self._shelf.ended(call, saga_id):
-            return saga_id
-        running = self._shelf.begin(call, saga_id)
-        live = self._live.get(saga_id) or self._go_on(running)
-        await live.stands.wait()
-        await running.session.committed()
-        return saga_id
-
-    def go_on(self) -> None:
-        """Go on with all that an earlier process left unfinished."""
-        for row in self._shelf.unfinished():
-            try:
-                self._recall(row.id)
-            except (EngineError, EntryError) as problem:
-                logger.error("%s is left as it is: %s", words.printable(row.id), problem)
-
-    async def signal(self, saga_id: str, event: Any, id: str | None = None) -> None:  # noqa: A002
-        """Send a run an event, and return once it is on record; one that comes before the saga
-        waits for it is kept.
-
-        The same `id` (by default a hash of the content) is the same event: sent again, also after
-        the end, it changes nothing. Raises `NoSuchRunError`, `RunOverError`, `OtherInputError`
-        (the id was that of an event with other content), TypeError (the saga waits for no event
-        of this class), `StoreError`.
-        """
-        saga, account = self._known(saga_id)
-        _check_event(event, saga)
-        name = event_id(event) if id is None else id
-        before = account.event(saga_id, name)
-        if before is not UNKNOWN:
-            if before != event:
-                raise OtherInputError(f"{saga_id} was sent another event of this id")
-            return
-        live = self._live.get(saga_id)
-        if live is None or live.task.done():
-            raise RunOverError(f"{saga_id} is over")
-        self._check_open()
-        live.running.signal(event, name)
-        await live.running.session.committed()
-
-    async def cancel(self, saga_id: str) -> None:
-        """Ask a run to abort and undo, also one that waits for people; past its pivot it goes on.
-        Raises `NoSuchRunError`, `RunOverError`, `OtherDefinitionError`, `StoreError`."""
-        running = await self.reached(saga_id)
-        running.cancel()
-        self.wake(running)
-        await running.session.committed()
-
-    async def settle(
-        self, saga_id: str, owed: Owed, how: How, value: Any = None, *, by: str, why: str = ""
-    ) -> None:
-        """Settle what a run owes (one of `inspect(saga_id).owed`) as a person; the run goes on.
-
-        `Retry`: once more. `Done`: it happened, and gave `value`, or was undone by hand. `Not
-        done`: it did not happen and will not, or will not be undone. `by` and `why` go on record.
-        Raises `NoSuchRunError`, `RunOverError`, `OtherDefinitionError`, `StoreError`, and
-        `SettlementRefusedError` where the answer does not fit what is open.
-        """
-        running = await self.reached(saga_id)
-        item = self._account.find(owed)
-        if item is None:
-            raise SettlementRefusedError(f"{owed.at} is not open: there is nothing to settle")
-        running.settle(item, how, value, by=by, why=why, child=owed.run)
-        self.wake(running)
-        await running.session.committed()
-
-    def inspect(self, saga_id: str) -> RunView:
-        """A run as it stands, also one that ended before this process began. Raises
-        `NoSuchRunError`, `EarlierRunError` (an earlier process ran it without a journal, and may
-        have completed what this one would have to undo: nothing was undone),
-        `OtherDefinitionError` (another version of the saga began it, and did not finish it),
-        `EngineError` (it was given up when the application stopped), `StoreError`, and whatever
-        else stopped it, which is never an outcome of the saga."""
-        _, account = self._known(saga_id)
-        owed, live = account.owed(saga_id), self._live.get(saga_id)
-        if live is None:
-            return _view(saga_id, account.outcome(saga_id), owed)
-        if not live.task.done():
-            return RunView(saga_id, State.ESCALATED if owed else State.RUNNING, owed=owed)
-        if live.task.cancelled():
-            raise EngineError(f"{saga_id} was given up when the application stopped")
-        return _view(saga_id, live.task.result().outcome, owed)
-
-    async def stop(self, grace: float = GRACE) -> tuple[str, ...]:
-        """Wait for what is under way, at most `grace` seconds, then end what is left of it and
-        return the ids of those runs. In memory that is all runs, and what those left did is not
-        undone; of a journal file it is the calls: the runs go on later where they were."""
-        self._stopped = True
-        until = asyncio.get_running_loop().time() + grace
+        runs = Runs(shelf, observer)
+        runs.go_on()
+        hearing = asyncio.create_task(keeping.hear(runs.reached, runs.wake), name="inbox")
         try:
-            while waited := [live.task for live in self._live.values() if self._is_waited_for(live)]:
-                left = until - asyncio.get_running_loop().time()
-                if left <= 0:
-                    break
-                await asyncio.wait(waited, timeout=min(left, _TURN) if self._shelf.lasting else left)
+            yield runs
         finally:
-            unfinished = {id_: e.task for id_, e in self._live.items() if not e.task.done()}
-            for task in unfinished.values():
-                task.cancel()
-        await asyncio.gather(*unfinished.values(), return_exceptions=True)
-        return tuple(unfinished)
+            hearing.cancel()
+            await asyncio.gather(hearing, return_exceptions=True)
+            left = await runs.stop(grace)
+            if left:
+                logger.info("left as they are, to go on at the next start: %s", _listed(left))
 
-    # --- What stands in memory -----------------------------------------------------------------
 
-    async def reached(self, saga_id: str) -> Running[Any]:
-        """A run that is under way, or waits for people. Raises as `cancel` does."""
-        live = self._live.get(saga_id)
-        if live is None:
-            self._check_open()
-            live = self._recall(saga_id)
-        await live.stands.wait()
-        if live.task.done() and (self._stopped or not self._account.owed(saga_id)):
-            raise RunOverError(f"{saga_id} is over")
-        return live.running
-
-    def wake(self, running: Running[Any]) -> None:
-        """Let a run go on that had ended: something came for it."""
-        live = self._live.get(running.saga_id)
-        if not self._stopped and (live is None or live.task.done()):
-            self._go_on(running)
-
-    def _is_waited_for(self, live: _Live) -> bool:
-        return not live.task.done() and (not self._shelf.lasting or live.running.calling)
-
-    def _known(self, saga_id: str) -> tuple[SagaDefinition[..., Any], Account]:
-        live = self._live.get(saga_id)
-        if live is not None:
-            return live.running.call.definition, self._account
-        return self._shelf.account(saga_id)
-
-    def _recall(self, saga_id: str) -> _Live:
-        running = self._shelf.recall(saga_id)
-        self._account.read(saga_id, self._shelf.account(saga_id)[1])
-        return self._go_on(running)
-
-    def _go_on(self, running: Running[Any]) -> _Live:
-        task = asyncio.create_task(running.result(), name=f"saga {running.saga_id}")
-        live = self._live[running.saga_id] = _Live(running, task)
-        task.add_done_callback(_say_if_stopped)
-        task.add_done_callback(lambda task: self._ended(live))
-        return live
-
-    def _note(self, entry: journal.Entry) -> None:
-        if isinstance(entry, journal.SagaStarted | journal.Restarted):
-            live = self._live.get(entry.saga_id)
-            if live is not None:
-                live.stands.set()
-
-    def _ended(self, live: _Live) -> None:
-        live.stands.set()
-        running, task = live.running, live.task
-        if task.cancelled() or task.exception() is not None:
-            return
-        if not running.idle:
-            self.wake(running)  # something came while it was ending
-        elif self._shelf.lasting and not self._account.owed(running.saga_id):
-            del self._live[running.saga_id]
-            self._account.forget(running.saga_id)
-
-    def _check_open(self) -> None:
-        if self._stopped:
-            raise EngineError("the application has stopped: it starts no more sagas")
+def _listed(ids: tuple[str, ...]) -> str:
+    first = ", ".join(map(words.printable, ids[:_MOST_NAMED]))
+    more = len(ids) - _MOST_NAMED
+    return f"{first} and {more} more" if more > 0 else first

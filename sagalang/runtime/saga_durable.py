@@ -1,8 +1,8 @@
 """The runs of compiled sagas in a journal file, in the process that owns it.
 
-    with open_store(path, command="shop", now=clock.now()) as store:
-        keeping = Keeping(store, [PLACE_ORDER], transport, Sealing(path), clock=clock)
-        result = await keeping.begin(PLACE_ORDER(order), "o-1").result()
+with open_store(path, command="shop", now=clock.now()) as store:
+    keeping = Keeping(store, [PLACE_ORDER], transport, Sealing(path), clock=clock)
+    result = await keeping.begin(PLACE_ORDER(order), "o-1").result()
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ class Keeping:
         row = self.store.reader.run(saga_id)
         hashed = self._stored_of(saga).hash
         if row is not None:
-            if row.saga != saga.name:
-                raise OtherInputError(f"{saga_id} is on record, of another saga")
+            if row.saga != saga.name or row.parent is not None:
+                raise OtherInputError(f"{saga_id} is on record as something else")
             self._check_version(row)
             hashed = row.definition
         return begin(call, engine=self._engine(saga, hashed), saga_id=saga_id)
@@ -95,7 +95,7 @@ class Keeping:
         if row is None or row.state is State.RUNNING:
             return False
         inputs = self._stored_of(self._served(call.definition)).inputs
-        if row.saga == call.definition.name:
+        if row.saga == call.definition.name and row.parent is None:
             started = self._started(row)
             if started is not None and inputs.same(row.saga, started.args, call.recorded):
                 return True
@@ -125,6 +125,9 @@ class Keeping:
         running = self.store.reader.runs(state=State.RUNNING, limit=None)
         roots = {root.id: root for root in map(self._root, running) if root.saga in self._sagas}
         return sorted(roots.values(), key=lambda row: row.number)
+
+    async def committed(self) -> None:
+        await self.store.all_committed()
 
     def account(self, saga_id: str) -> tuple[SagaDefinition[..., Any], Account]:
         """What is on record of a run, also of one that another version ended. Raises
@@ -163,7 +166,7 @@ class Keeping:
 
     def _served(self, saga: SagaDefinition[..., Any]) -> SagaDefinition[..., Any]:
         if self._sagas.get(saga.name) is not saga:
-            raise EngineError(f"{saga.name} is not among the sagas that are run here: name it there")
+            raise EngineError(f"{saga.name} is none of the sagas that are run here")
         return saga
 
     def _check_version(self, row: Run) -> None:
@@ -227,7 +230,7 @@ class Keeping:
             message = await messages.get()
             try:
                 await self._deal(message, reach, wake)
-            except (RunOverError, NotSentHere) as problem:
+            except (RunOverError, NotTakenError) as problem:
                 self.store.refuse(message.number, str(problem))
             except (EngineError, EntryError) as problem:  # the message is kept
                 logger.error("a message to %s: %s", words.printable(message.run_id), problem)
@@ -242,9 +245,11 @@ class Keeping:
         if row is None or self._root(row).saga not in self._sagas:
             return
         if message.kind != "cancel":
-            raise NotSentHere(f"{row.id} is a run of a compiled saga: only cancel can be sent to it")
+            raise NotTakenError(
+                f"{row.id} is a run of a compiled saga: only cancel can be sent to it"
+            )
         if row.parent is not None:
-            raise NotSentHere(f"{row.id} is a step of {self._root(row).id}: cancel that")
+            raise NotTakenError(f"{row.id} is a step of {self._root(row).id}: cancel that")
         running = await reach(row.id)
         if running is None:
             return
@@ -257,7 +262,7 @@ class Keeping:
         wake(running)
 
 
-class NotSentHere(EngineError):  # noqa: N818 - told to who sent it
+class NotTakenError(EngineError):
     """A message that no run takes."""
 
 

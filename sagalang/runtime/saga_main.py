@@ -4,6 +4,7 @@
     python order.py - < input.json
     python shop.py input.json --send 'Review {"verdict": "Approved", "by": "eve"} after 2s'
 
+It is kept in a journal file: started again after the death of its process, it goes on.
 Exit status: 0 completed, 1 compensated or escalated, 2 could not run.
 """
 
@@ -12,30 +13,30 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import random
-import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sagalang.machine.events import Compensated, Completed
 from sagalang.machine.outcomes import Failure
-from sagalang.runtime.clock import SystemClock
 from sagalang.runtime.codec import DecodeError, Mode, dump, parse, plain, read, refuse_unknown
-from sagalang.runtime.earlier import Earlier, EarlierRunError
-from sagalang.runtime.engine import EngineError, MemoryEngine
+from sagalang.runtime.earlier import EarlierRunError
+from sagalang.runtime.engine import EngineError
+from sagalang.runtime.entry_codec import EntryError
 from sagalang.runtime.logs import LEVELS, log, to_stderr
-from sagalang.runtime.observers import Observer, observers
+from sagalang.runtime.observers import observers
+from sagalang.runtime.place import IN_MEMORY, journal_file
 from sagalang.runtime.problems import ConnectProblem
-from sagalang.runtime.saga import BadValue, Running, RunResult, begin, connect
+from sagalang.runtime.saga import BadValue, RunResult, connect
+from sagalang.runtime.saga_alone import Asked, in_memory, on_file
 from sagalang.runtime.saga_calls import SagaCall, SagaDefinition
 from sagalang.runtime.saga_sends import milliseconds_of, read_send
 from sagalang.runtime.saga_services import Service
+from sagalang.runtime.sqlite import StoreError
 from sagalang.runtime.telemetry import observing
-from sagalang.runtime.transport import Router, Transport
+from sagalang.runtime.transport import Transport
 
 
 def main(
@@ -60,7 +61,11 @@ def main(
     parser.add_argument("--send", action="append", default=[], metavar="EVENT", help=about)
     about = "ask the saga to cancel, e.g. 500ms"
     parser.add_argument("--cancel-after", metavar="DURATION", help=about)
-    about = "also undo what an earlier run of this id did"
+    about = "the journal file, by default .saga/journal.db (also: SAGA_DB); :memory: keeps nothing"
+    parser.add_argument("--db", metavar="FILE", default=os.environ.get("SAGA_DB"), help=about)
+    about = "also go on with a run that another version of the saga began"
+    parser.add_argument("--accept", action="append", default=[], metavar="VERSION", help=about)
+    about = "also undo what an earlier run of this id did that no journal knows of"
     parser.add_argument("--take-over", action="store_true", help=about)
     parser.add_argument("--log-level", choices=LEVELS, help="log to standard error")
     given = parser.parse_args(argv)
@@ -73,22 +78,27 @@ def main(
         call = decode_arguments(saga, _read(given.input))
     except (OSError, DecodeError, ValueError) as error:
         return _refuse(_where(error))
+    in_file = given.db != IN_MEMORY
+    asked = Asked(call, given.id, sends, cancel, given.take_over, given.accept)
+    reach = partial(connect, services, os.environ, own=own, folder=_folder())
     try:
         with observing() as telemetry:
-            reach = partial(connect, services, os.environ, own=own, folder=_folder())
             told = observers(log, *telemetry)
-            if not given.take_over:
-                told = Earlier().guarded(told)
-            running = _run(call, reach, given.id, told, lambda run: run.result(sends, cancel))
-            result = asyncio.run(running)
+            if in_file:
+                result = asyncio.run(on_file(asked, reach, told, journal_file(given.db or None)))
+            else:
+                result = asyncio.run(in_memory(asked, reach, told))
     except EarlierRunError as error:
         advice = "run another: --id ID; or, if that run never ended, undo what it did: --take-over"
         return _refuse(f"{error}\n  = help: {advice}")
+    except (StoreError, EntryError) as error:
+        return _refuse(f"{error}\n  = help: {error.advice}" if error.advice else str(error))
     except (ConnectProblem, EngineError, BadValue, ValueError) as error:
         return _refuse("; ".join([str(error), *getattr(error, "__notes__", ())]))
     except KeyboardInterrupt as left:
         at = f" at {', '.join(left.args)}" if left.args else ""
-        print(f"left as it is{at}: what was done is not undone", file=sys.stderr)
+        then = "the same command goes on with it" if in_file else "what was done is not undone"
+        print(f"left as it is{at}: {then}", file=sys.stderr)
         return 130
     if not isinstance(result.outcome, Completed):
         print(_why(result), file=sys.stderr)
@@ -133,53 +143,6 @@ def _detail(failure: Failure) -> str:
 def _refuse(message: str) -> int:
     print(f"error: {message}", file=sys.stderr)
     return 2
-
-
-async def _run(
-    call: SagaCall[Any],
-    reach: Callable[[], Router],
-    saga_id: str | None,
-    observer: Observer,
-    go: Callable[[Running[Any]], Awaitable[RunResult[Any]]],
-) -> RunResult[Any]:
-    transport = reach()
-    try:
-        engine = MemoryEngine(SystemClock(), transport, random.SystemRandom().random, observer)
-        running = begin(call, engine=engine, saga_id=saga_id)
-        with _cancelling(running):
-            return await go(running)
-    finally:
-        await transport.aclose()
-
-
-@contextmanager
-def _cancelling(running: Running[Any]) -> Iterator[None]:
-    """Ctrl-C or SIGTERM asks the saga to cancel; a second one leaves it as it is."""
-    loop, asked = asyncio.get_running_loop(), False
-
-    def interrupted() -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt(*running.standing_at)
-        asked = True
-        print(
-            "asking it to cancel and undo; past its point of no return it goes on."
-            " Ctrl-C again leaves all as it is",
-            file=sys.stderr,
-        )
-        running.cancel()
-
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, interrupted)
-    except (NotImplementedError, RuntimeError):  # Windows; or not the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
 
 
 def decode_arguments(saga: SagaDefinition[..., Any], json_text: str | bytes) -> SagaCall[Any]:

@@ -262,6 +262,7 @@ class Run:
                     request = exactly(coroutine.throw, error)
             except StopIteration as stop:
                 strand.done, strand.result = True, stop.value
+                strand.make = None  # which knows the strand: it goes at once when nobody else does
                 self._ended(strand)
                 return
             except Exception as raised:

@@ -11,6 +11,7 @@ and whoever awaits a result, for the run's end. Everything recorded before is th
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 from weakref import WeakValueDictionary, ref
@@ -74,8 +75,8 @@ class SqliteEngine:
         protections: Protections | None = None,
         found: Callable[[Sequence[journal.Entry]], None] | None = None,
     ) -> None:
-        """`found` is told what is on record of a run that is under way before it goes on; it may raise an
-        `EngineError`."""
+        """`found` is told what is on record of a run that is under way before it goes on; it may
+        raise an `EngineError`."""
         self.store = store
         self.stored = stored
         self.clock = clock
@@ -90,6 +91,7 @@ class SqliteEngine:
         self.parents: dict[str, int] = {}
         """The runs whose steps child sagas are that are about to begin."""
         self._sessions: WeakValueDictionary[str, SqliteSession] = WeakValueDictionary()
+        self._closed: deque[tuple[int, SqliteSession]] = deque()
 
     def open(self, saga_id: str, saga: str, args: Mapping[str, Any]) -> SqliteSession:
         """Raises `OtherInputError`, `OtherDefinitionError`, and what the codec raises for a
@@ -101,7 +103,7 @@ class SqliteEngine:
                 self._check(found, saga, args)
             session = SqliteSession(self, saga_id, saga, args, found)
             self._sessions[saga_id] = session
-        elif session.saga != saga or dict(session.args) != dict(args):
+        elif session.saga != saga or not self.stored.inputs.same(saga, session.args, args):
             raise OtherInputError(f"{saga_id} runs already, with other input")
         return session
 
@@ -120,6 +122,14 @@ class SqliteEngine:
 
     def now(self) -> Ms:
         return self.clock.now()
+
+    def closed(self, session: SqliteSession, last: int) -> None:
+        """A session ends whose last entry has this number: until that is on the disk, the file
+        does not know what the session knows."""
+        while self._closed and self._closed[0][0] <= self.store.durable:
+            self._closed.popleft()
+        if last > self.store.durable:
+            self._closed.append((last, session))
 
     def tell(self, entry: journal.Entry) -> None:
         """Tell the observer of an entry that was appended."""
@@ -198,10 +208,12 @@ class SqliteSession(LocalSession):
         super().__init__(engine, saga_id, saga, args, begun=found is not None)
         self._engine = engine
         self._number = None if found is None else found.number
-        self._state = State.RUNNING if found is None else found.state
+        self._state = _RUNNING if found is None else found.state
         self._over = found is not None and found.ended is not None
         self._last = 0
         """The number of the last entry that was appended."""
+
+        self._owner: ref[Any] | None
 
     @property
     def owner(self) -> Any:
@@ -226,6 +238,7 @@ class SqliteSession(LocalSession):
                 parent=parent,
             )
             self._number, self._last = store.begin(new, body)
+            self.begun = True
         else:
             took, engine.taking = engine.taking, None
             change = self._change(entry)
@@ -257,6 +270,10 @@ class SqliteSession(LocalSession):
             log.intent()
             await self.committed()
         return await self.made(call, interruption, log)
+
+    async def close(self) -> None:
+        await super().close()
+        self._engine.closed(self, self._last)
 
     async def committed(self) -> None:
         await self._engine.store.committed(self._last)

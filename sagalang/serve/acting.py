@@ -19,6 +19,7 @@ from sagalang.host.sending import (
     About,
     Desk,
     MessageError,
+    OtherEventError,
     RefusedError,
     Sent,
     UnknownRunError,
@@ -27,7 +28,7 @@ from sagalang.host.sending import (
 )
 from sagalang.machine import events as m
 from sagalang.runtime.codec import DecodeError, dump, parse
-from sagalang.serve.problems import conflict, misfit, not_found
+from sagalang.serve.problems import conflict, key_reused, misfit, not_found
 from sagalang.serve.requests import json, json_body, key_header, location, part
 from sagalang.serve.state import Serving
 
@@ -84,6 +85,8 @@ async def _sent(
         raise not_found("no-such-run", str(problem)) from None
     except MessageError as problem:
         raise misfit(_advised(problem)) from None
+    except OtherEventError:
+        raise key_reused() from None
     except RefusedError as problem:
         raise conflict("refused", _advised(problem)) from None
     told = {"id": sent.event, "run": location(sent.run_id), "taken": sent.taken}

@@ -34,6 +34,9 @@ def do(name, key):
 def pay(name, card, key):
     return do(name, key)
 
+def hush(name, key):
+    do(name, key)
+
 def undo(of):
     with open("calls", "a") as file:
         file.write("undo\\n")
@@ -48,6 +51,7 @@ service S {
   with firm
   command do(name: string) -> { at: string } keyed compensate undo(key)
   command pay(name: string, card: secret string) -> { at: string } keyed compensate undo(key)
+  command hush(name: string) keyed compensate undo(key)
   command undo(of: key) idempotent, absent ok, fences late
 }
 saga Reviewed(id: string) {
@@ -80,6 +84,15 @@ saga Sure(id: string) {
   id id
   pivot step S.do("take")
   wait review: Review within 1h else escalate "ops"
+}
+saga Valued(id: string) {
+  id id
+  step x = S.do("send") else escalate "ops"
+  step S.do(x.at)
+}
+saga Quiet(id: string) {
+  id id
+  step S.hush("quiet") else escalate "ops"
 }
 saga Paid(id: string, card: secret string) {
   id id

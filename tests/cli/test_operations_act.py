@@ -55,6 +55,93 @@ def test_a_run_that_waits_is_cancelled_by_another_process(here: Operated) -> Non
     assert here.calls == ["take", "undo"]
 
 
+def test_an_event_of_an_id_that_is_known_with_other_content_is_refused(here: Operated) -> None:
+    other, own = '{"verdict": "no", "by": "eve"}', ("--event-id", "e")
+    here.killed("Reviewed", "take")
+    assert here.saga("signal", "o-1", "Review", REVIEW, *own).returncode == 0
+    for _ in "waiting", "taken":
+        refused = here.saga("signal", "o-1", "Review", other, *own)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert "o-1 was sent another event of the id e" in refused.stderr
+        assert here.saga("signal", "o-1", "Review", REVIEW, *own).returncode == 0
+        here.saga("resume", "o-1")
+    assert here.effects == ["take", "send"]
+
+
+def test_a_run_is_asked_to_cancel_once(here: Operated) -> None:
+    here.killed("Reviewed", "take")
+    assert here.saga("cancel", "o-1").returncode == 0
+    again = here.saga("cancel", "o-1")
+    assert (again.returncode, again.stdout) == (1, "")
+    assert again.stderr.splitlines() == [
+        "refused: a cancel of o-1 is on its way already",
+        "next: saga resume o-1 --db j.db",
+    ]
+
+
+def test_what_was_sent_already_is_not_offered_again(here: Operated) -> None:
+    here.killed("Reviewed", "take")
+    with here.begin("resume") as process:
+        until(lambda: "saga signal" in here.saga("show", "o-1").stdout)
+        process.kill()
+    here.saga("cancel", "o-1")
+    told = here.saga("show", "o-1").stdout
+    assert "saga signal" not in told
+    assert "  a cancel waits for it: saga resume o-1 --db j.db" in told
+    here.escalate("Stuck", "send", run_id="o-2")
+    here.saga("settle", "o-2", "S.do", "retry", *BY)
+    found = json.loads(here.saga("show", "o-2", "--format", "json").stdout)
+    assert [each["settle"] for each in found["owed"]] == [None]
+    told = here.saga("show", "o-2").stdout
+    assert "saga settle" not in told
+    assert "  an answer waits for it: saga resume o-2 --db j.db" in told
+
+
+def test_a_value_that_is_needed_is_offered_and_one_that_nothing_takes_refused(
+    here: Operated,
+) -> None:
+    here.escalate("Valued", "send", run_id="o-1")
+    told = here.saga("show", "o-1").stdout
+    offered = re.search(r"or `done (--value .*)`, or `not-done`", told)
+    assert offered, told
+    given = shlex.split(offered[1])
+    done = here.saga("settle", "o-1", "x", "done", *given, *BY)
+    assert done.returncode == 0, done.stderr
+    here.escalate("Stuck", "send", run_id="o-2")
+    assert "or `done`, or" in here.saga("show", "o-2").stdout
+    here.escalate("Quiet", "quiet", run_id="o-3")
+    refused = here.saga("settle", "o-3", "S.hush", "done", "--value", '{"x": 1}', *BY)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "S.hush at S.hush has no value" in refused.stderr
+    assert here.saga("settle", "o-3", "S.hush", "done", *BY).returncode == 0
+
+
+def test_an_event_that_is_written_as_in_a_saga_may_stand_behind_its_name(here: Operated) -> None:
+    here.killed("Reviewed", "take")
+    sent = here.saga("signal", "o-1", "Review", 'Review(verdict: "ok", by: "ada")')
+    assert sent.returncode == 0, sent.stderr
+    assert here.saga("resume").stdout == "1 completed\n"
+
+
+def test_a_full_disk_is_told_as_such_and_that_nothing_was_sent(
+    here: Operated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sagalang.host import sending
+    from sagalang.runtime.sqlite import FullError
+
+    def full(*_: object) -> None:
+        raise FullError("the disk is full: j.db cannot grow", "`saga resume`")
+
+    here.killed("Reviewed", "take")
+    desk = sending.Desk(here.folder / "j.db")
+    about = desk.look("o-1")
+    value = sending.event_value(about, "Review", REVIEW)
+    monkeypatch.setattr(sending, "send", full)
+    with pytest.raises(FullError, match="it was not sent") as raised:
+        desk.signal(about, "Review", value)
+    assert raised.value.advice == "free some space, and send it again"
+
+
 def test_a_run_past_its_point_of_no_return_is_not_asked_to_cancel(here: Operated) -> None:
     with here.run("Sure") as process:
         until(lambda: "take" in here.effects)
@@ -78,7 +165,10 @@ def test_what_is_settled_while_nobody_owns_the_file_is_carried_out_by_resume(
     assert here.calls == []
     again = here.saga("settle", "o-1", "S.do", "not-done", *BY)
     assert (again.returncode, again.stdout) == (1, "")
-    assert "nothing is open in o-1" in again.stderr
+    assert again.stderr.splitlines() == [
+        "refused: S.do of o-1 is settled already (retry, by ada): it is taken in when o-1 goes on",
+        "next: saga resume o-1 --db j.db",
+    ]
     resumed = here.saga(*shlex.split(settled.stdout.splitlines()[1].removeprefix("next: saga ")))
     assert (resumed.returncode, resumed.stdout) == (0, "1 completed\n")
     assert here.calls == ["send", "tell"]
@@ -149,7 +239,7 @@ def test_a_step_of_a_child_saga_is_settled(here: Operated, way: str) -> None:
         named = ["o-2", "--run", child] if way == "by both" else [child]
         settled = here.saga("settle", *named, "S.do", "retry", *BY)
         assert settled.returncode == 1  # it waits already
-        assert "nothing is open" in settled.stderr
+        assert "is settled already" in settled.stderr
         settled = found
     assert settled.returncode == 0, settled.stderr
     assert here.saga("resume").stdout == "1 completed\n"

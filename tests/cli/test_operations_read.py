@@ -28,10 +28,12 @@ import pytest
 import warm
 
 from sagalang.cli.looking import typed
-from sagalang.cli.watch_shown import JsonLines, Screen
-from sagalang.cli.watched import Watched
-from sagalang.host.book import Filter, State, open_book
-from sagalang.host.status import status_of
+from sagalang.cli.watch_shown import JsonLines, Lines, Screen
+from sagalang.cli.watched import View, Watched
+from sagalang.host.book import Filter, RunInfo, State, open_book
+from sagalang.host.status import Status, status_of
+from sagalang.machine import events as m
+from sagalang.runtime import journal as j
 from sagalang.runtime.sqlite import Change, NewRun, StoreError, open_store, reading
 
 TRIP = Path(__file__).with_name("trip.saga")
@@ -118,7 +120,8 @@ def test_runs_are_listed_newest_first_with_their_states(made: Path) -> None:
     result = saga(made, "runs")
     assert result.returncode == 0, result
     head, *rows = [re.split(r"\s{2,}", line) for line in result.stdout.splitlines()]
-    assert head == ["id", "saga", "state", "began", "took", "error"]
+    assert head == ["id", "saga", "state", "began", "took", "error", "services"]
+    assert {row[-1] for row in rows} == {"fakes"}
     assert [row[:3] for row in rows] == [
         ["t-killed", "Trip", "running"],
         ["t-open", "Trip", "escalated"],
@@ -263,7 +266,7 @@ def test_the_command_that_settles_can_be_typed_as_it_stands(folder: Path) -> Non
 
 def test_the_event_that_is_waited_for_stands_there_with_its_command(folder: Path) -> None:
     found = shown(folder, "t-killed")
-    assert found["phase"] == "running"
+    assert (found["phase"], found["fakes"]) == ("running", True)
     (wait,) = found["waits"]
     assert (wait["event"], wait["place"]) == ("Review", "verdict")
     text = saga(folder, "show", "t-killed").stdout
@@ -281,6 +284,24 @@ def test_a_run_under_way_names_who_has_it(tmp_path: Path) -> None:
         found = shown(tmp_path, "t-1")
         assert f"process {process.pid} (saga run" in found["owner"]
         assert "nobody" not in saga(tmp_path, "show", "t-1").stdout
+
+
+def test_an_owner_that_was_killed_is_gone_though_nobody_waited_for_it(folder: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from sagalang.runtime.sqlite import open_store\n"
+        "with open_store(Path('j.db'), command='saga serve', now=1): print(); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert f"process {process.pid} (saga serve" in shown(folder, "t-killed")["owner"]
+        process.kill()
+        process.stdout.read()  # it has ended, and is a zombie
+        os.kill(process.pid, 0)
+        assert shown(folder, "t-killed")["owner"] is None
+        assert "nobody runs it" in saga(folder, "show", "t-killed").stdout
 
 
 def test_a_child_saga_can_be_shown_alone(made: Path) -> None:
@@ -474,6 +495,26 @@ def test_watch_tells_a_pipe_what_happens_line_by_line(tmp_path: Path) -> None:
             assert re.match(r"\d{4}-\d\d-\d\d .*  t-1  compensated with", line)
             watcher.send_signal(signal.SIGINT)
             assert watcher.wait(20) == 0
+
+
+def test_watch_tells_a_settlement_in_words_and_one_ms_in_its_order() -> None:
+    place, purpose = m.Place("pay"), m.Purpose.STEP
+    call = {"place": place, "purpose": purpose, "label": "Bank.charge", "key": "k"}
+    said = {"how": "retry", "by": "ada", "why": "it is back"}
+    entries = (
+        j.AttemptEnded(saga_id="o-1", at=5, **call, attempt=1, kind="unknown", error="Timeout"),
+        j.Waiting(saga_id="o-1", at=5, **call, reason="backoff", delay=91, until=96),
+        j.Settlement(saga_id="o-1", at=5, place=place, purpose=purpose, **said),
+    )
+    run = RunInfo("o-1", "S", State.RUNNING, None, "h", 1, 1, None, None)
+    stream = io.StringIO()
+    Lines(stream).show([View(run, Status(), entries)], 9)
+    told = [line.split("  ", 1)[1] for line in stream.getvalue().splitlines()]
+    assert told == [
+        "o-1  Bank.charge: attempt 1 is unknown, Timeout",
+        "o-1  Bank.charge: again in 91 ms",
+        "o-1  ada settles it: retry (it is back)",
+    ]
 
 
 def test_watch_until_idle_ends_and_misses_no_run(tmp_path: Path) -> None:

@@ -61,7 +61,13 @@ def uvicorn(folder: Path, env: dict[str, str]) -> Iterator[tuple[subprocess.Pope
     with told.open("w") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", "uvicorn", "app:app", "--app-dir", API, "--port", "0"],
-            env={**os.environ, "PAYMENT_AUTH": "Bearer x", "SHOP_DB": f"{folder}/shop.db", **env},
+            env={
+                **os.environ,
+                "PAYMENT_AUTH": "Bearer x",
+                "SHOP_DB": f"{folder}/shop.db",
+                "SAGA_DB": f"{folder}/orders.db",
+                **env,
+            },
             cwd=folder,
             stdout=out,
             stderr=out,
@@ -269,4 +275,32 @@ def test_stopping_waits_for_orders_that_can_still_end(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         process.wait(PATIENCE)
         assert shop.status("last") == "CONFIRMED"
-        assert "lost" not in (tmp_path / "told.txt").read_text()
+        assert "left as they are" not in (tmp_path / "told.txt").read_text()
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGTERM")
+def test_an_order_that_waits_for_its_review_outlives_the_application(
+    tmp_path: Path, end: signal.Signals
+) -> None:
+    with services() as (world, env):
+        with uvicorn(tmp_path, env) as (process, url), httpx.Client(base_url=url) as client:
+            shop = Shop(client, world, tmp_path)
+            shop.order("early")
+            done = shop.ended("early")
+            shop.order("waits", amount=5000, sku="w1")
+            reserved(shop, "waits", "w1")
+            process.send_signal(end)
+            process.wait(PATIENCE)
+        with uvicorn(tmp_path, env) as (_, url), httpx.Client(base_url=url) as client:
+            shop = Shop(client, world, tmp_path)
+            assert shop.show("waits")["state"] == "running"
+            assert shop.order("waits", amount=5000, sku="w1").status_code == 202
+            assert shop.review("waits").status_code == 202
+            assert shop.ended("waits")["state"] == "completed"
+            assert shop.called("Payment.authorize", "waits") == 1
+            assert shop.status("waits") == "CONFIRMED"
+            assert shop.show("early") == done
+            assert shop.order("early", amount=91).status_code == 409
+    for file in tmp_path.glob("orders.db*"):
+        assert CARD.encode() not in file.read_bytes()

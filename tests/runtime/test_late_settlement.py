@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
 from compile.twin import checked, compile_to_module
+
 from sagalang.interpret import run as interpreted
 from sagalang.machine.events import Completed, Escalated, How
 from sagalang.machine.outcomes import Failure, Ok, Outcome, Rejected

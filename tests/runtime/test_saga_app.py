@@ -29,6 +29,7 @@ from sagalang.runtime.saga import (
 from sagalang.runtime.saga_app import (
     EarlierRunError,
     EngineError,
+    InMemory,
     NoSuchRunError,
     OtherInputError,
     Owed,
@@ -102,9 +103,13 @@ class Bank:
         pass
 
 
+def in_memory(clock: SimulatedClock, bank: Bank) -> Runs:
+    return Runs(lambda told, _: InMemory(MemoryEngine(clock, bank, lambda: 0.5, told)))
+
+
 def within(bank: Bank, main: Callable[[Runs], Awaitable[None]]) -> None:
     async def body(clock: SimulatedClock) -> None:
-        runs = Runs(lambda told: MemoryEngine(clock, bank, lambda: 0.5, told))
+        runs = in_memory(clock, bank)
         await main(runs)
         await runs.stop()
 
@@ -115,12 +120,14 @@ def test_nothing_is_undone_that_an_earlier_process_may_have_completed() -> None:
     bank = Bank(take=[Ok(None, replayed=True)])
 
     async def main(runs: Runs) -> None:
-        runs.start(BUY("a", True))
+        await runs.start(BUY("a", True))
         await asyncio.sleep(1)
-        runs.cancel("a")
+        await runs.cancel("a")
         await asyncio.sleep(1)
         with pytest.raises(EarlierRunError, match=r"a was run before \(Bank.take had seen its key"):
             runs.inspect("a")
+        with pytest.raises(EarlierRunError):
+            await runs.cancel("a")
 
     within(bank, main)
     assert "give" not in bank.calls
@@ -131,9 +138,9 @@ def test_an_answer_from_memory_to_a_repeated_attempt_is_of_this_run() -> None:
     bank = Bank(take=[lost, Ok(None, replayed=True)])
 
     async def main(runs: Runs) -> None:
-        runs.start(PATIENT_BUY("a", True))
+        await runs.start(PATIENT_BUY("a", True))
         await asyncio.sleep(1)
-        runs.cancel("a")
+        await runs.cancel("a")
         await asyncio.sleep(1)
         assert runs.inspect("a").state is State.COMPENSATED
 
@@ -145,7 +152,7 @@ def test_an_application_that_has_stopped_starts_nothing() -> None:
     async def main(runs: Runs) -> None:
         await runs.stop()
         with pytest.raises(EngineError, match="has stopped"):
-            runs.start(BUY("a", False))
+            await runs.start(BUY("a", False))
 
     within(Bank(), main)
 
@@ -153,14 +160,14 @@ def test_an_application_that_has_stopped_starts_nothing() -> None:
 def test_an_empty_id_is_refused() -> None:
     async def main(runs: Runs) -> None:
         with pytest.raises(EngineError, match="an id cannot be empty"):
-            runs.start(BUY("", False))
+            await runs.start(BUY("", False))
 
     within(Bank(), main)
 
 
 def test_a_run_is_seen_running_and_completed() -> None:
     async def main(runs: Runs) -> None:
-        assert runs.start(BUY("a", False)) == "a"
+        assert await runs.start(BUY("a", False)) == "a"
         assert runs.inspect("a") == RunView("a", State.RUNNING)
         await asyncio.sleep(1)
         assert runs.inspect("a") == RunView("a", State.COMPLETED, value="a")
@@ -172,12 +179,12 @@ def test_starting_again_is_the_same_run_and_other_input_is_refused() -> None:
     bank = Bank()
 
     async def main(runs: Runs) -> None:
-        runs.start(BUY("a", False))
-        assert runs.start(BUY("a", False)) == "a"
+        await runs.start(BUY("a", False))
+        assert await runs.start(BUY("a", False)) == "a"
         await asyncio.sleep(1)
-        runs.start(BUY("a", False))
+        await runs.start(BUY("a", False))
         with pytest.raises(OtherInputError):
-            runs.start(BUY("a", True))
+            await runs.start(BUY("a", True))
         await asyncio.sleep(1)
 
     within(bank, main)
@@ -186,16 +193,16 @@ def test_starting_again_is_the_same_run_and_other_input_is_refused() -> None:
 
 def test_an_event_may_come_early_and_comes_once() -> None:
     async def main(runs: Runs) -> None:
-        runs.start(BUY("a", True))
-        runs.signal("a", Word("early"), id="w")
-        runs.signal("a", Word("early"), id="w")
+        await runs.start(BUY("a", True))
+        await runs.signal("a", Word("early"), id="w")
+        await runs.signal("a", Word("early"), id="w")
         with pytest.raises(OtherInputError):
-            runs.signal("a", Word("other"), id="w")
+            await runs.signal("a", Word("other"), id="w")
         await asyncio.sleep(1)
         assert runs.inspect("a").value == "early"
-        runs.signal("a", Word("early"), id="w")
+        await runs.signal("a", Word("early"), id="w")
         with pytest.raises(RunOverError):
-            runs.signal("a", Word("late"))
+            await runs.signal("a", Word("late"))
 
     within(Bank(), main)
 
@@ -216,10 +223,10 @@ class Words:
 )
 def test_what_the_saga_does_not_wait_for_is_refused(event: object, told: str) -> None:
     async def main(runs: Runs) -> None:
-        runs.start(BUY("a", True))
+        await runs.start(BUY("a", True))
         with pytest.raises(TypeError, match=f"^Buy waits for Word: {told} is none$"):
-            runs.signal("a", event)
-        runs.signal("a", Word("right"))
+            await runs.signal("a", event)
+        await runs.signal("a", Word("right"))
         await asyncio.sleep(1)
         assert runs.inspect("a").value == "right"
 
@@ -228,9 +235,11 @@ def test_what_the_saga_does_not_wait_for_is_refused(event: object, told: str) ->
 
 def test_nobody_knows_a_run_that_was_never_started() -> None:
     async def main(runs: Runs) -> None:
-        for ask in (runs.inspect, runs.cancel, lambda id_: runs.signal(id_, Word("x"))):
+        with pytest.raises(NoSuchRunError):
+            runs.inspect("a")
+        for asked in (runs.cancel("a"), runs.signal("a", Word("x"))):
             with pytest.raises(NoSuchRunError):
-                ask("a")
+                await asked
 
     within(Bank(), main)
 
@@ -239,13 +248,13 @@ def test_a_cancelled_run_is_undone() -> None:
     bank = Bank()
 
     async def main(runs: Runs) -> None:
-        runs.start(BUY("a", True))
+        await runs.start(BUY("a", True))
         await asyncio.sleep(1)
-        runs.cancel("a")
+        await runs.cancel("a")
         await asyncio.sleep(1)
         assert runs.inspect("a") == RunView("a", State.COMPENSATED, error="Cancelled")
         with pytest.raises(RunOverError):
-            runs.cancel("a")
+            await runs.cancel("a")
 
     within(bank, main)
     assert bank.calls == ["take", "give"]
@@ -272,7 +281,7 @@ def test_a_step_that_is_retried_for_long_is_owed_until_it_succeeds() -> None:
     seen: list[tuple[State, int]] = []
 
     async def main(runs: Runs) -> None:
-        runs.start(SHIP_AND_REST())
+        await runs.start(SHIP_AND_REST())
         for _ in range(7):
             await asyncio.sleep(30 * 60)
             found = runs.inspect("a")
@@ -288,7 +297,7 @@ def test_what_people_must_settle_is_named() -> None:
     bank = Bank(ship=[Rejected(Failure("Broken"))])
 
     async def main(runs: Runs) -> None:
-        runs.start(BUY("a", False))
+        await runs.start(BUY("a", False))
         await asyncio.sleep(1)
         owed = (Owed("Bank.ship", "Broken", "crew", "ship", "a"),)
         assert runs.inspect("a") == RunView("a", State.ESCALATED, owed=owed)
@@ -300,9 +309,9 @@ def test_what_could_not_be_undone_is_named() -> None:
     bank = Bank(give=[Rejected(Failure("Stuck"))])
 
     async def main(runs: Runs) -> None:
-        runs.start(BUY("a", True))
+        await runs.start(BUY("a", True))
         await asyncio.sleep(1)
-        runs.cancel("a")
+        await runs.cancel("a")
         await asyncio.sleep(1)
         owed = (Owed("Bank.give", "Stuck", "", "take", "a"),)
         assert runs.inspect("a") == RunView("a", State.ESCALATED, owed=owed)
@@ -312,10 +321,10 @@ def test_what_could_not_be_undone_is_named() -> None:
 
 def test_nothing_is_owed_for_a_step_that_is_being_undone_after_all() -> None:
     async def main(runs: Runs) -> None:
-        runs.start(SHIP_AND_REST())
+        await runs.start(SHIP_AND_REST())
         await asyncio.sleep(1)
         assert runs.inspect("a").state is State.ESCALATED
-        runs.cancel("a")
+        await runs.cancel("a")
         await asyncio.sleep(0.05)
         assert runs.inspect("a") == RunView("a", State.RUNNING)
         await asyncio.sleep(1)
@@ -326,9 +335,9 @@ def test_nothing_is_owed_for_a_step_that_is_being_undone_after_all() -> None:
 
 def test_stopping_lets_runs_end_and_gives_up_those_that_cannot() -> None:
     async def main(clock: SimulatedClock) -> None:
-        runs = Runs(lambda told: MemoryEngine(clock, Bank(), lambda: 0.5, told))
-        runs.start(BUY("quick", False))
-        runs.start(BUY("waits", True))
+        runs = in_memory(clock, Bank())
+        await runs.start(BUY("quick", False))
+        await runs.start(BUY("waits", True))
         assert await runs.stop(grace=5) == ("waits",)
         assert clock.now() == 5_000
         assert runs.inspect("quick").state is State.COMPLETED
@@ -341,8 +350,8 @@ def test_stopping_lets_runs_end_and_gives_up_those_that_cannot() -> None:
 
 def test_a_cancelled_stop_leaves_nothing_running() -> None:
     async def main(clock: SimulatedClock) -> None:
-        runs = Runs(lambda told: MemoryEngine(clock, Bank(), lambda: 0.5, told))
-        runs.start(BUY("waits", True))
+        runs = in_memory(clock, Bank())
+        await runs.start(BUY("waits", True))
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1):
                 await runs.stop(grace=60)
@@ -356,8 +365,10 @@ def test_what_is_lost_when_the_application_stops_is_named(caplog: pytest.LogCapt
     service = Service("Bank", None, BankService)
 
     async def main() -> None:
-        async with serving((service,), {}, own={"Bank": Bank()}, grace=0) as runs:
-            runs.start(BUY("gone\n", True))
+        environ = {"SAGA_DB": ":memory:"}
+        own = {"Bank": Bank()}
+        async with serving([BUY], (service,), environ, own=own, grace=0) as runs:
+            await runs.start(BUY("gone\n", True))
             await asyncio.sleep(0)
 
     with caplog.at_level(logging.ERROR, logger="sagalang.app"):

@@ -41,9 +41,9 @@ async def owed_by(runs: Runs, saga_id: str) -> Owed:
 @pytest.mark.parametrize("how", [How.RETRY, How.DONE])
 def test_a_run_goes_on_once_what_it_owes_is_settled(how: How) -> None:
     async def main(runs: Runs) -> None:
-        runs.start(BUY("a", False))
+        await runs.start(BUY("a", False))
         owed = await owed_by(runs, "a")
-        runs.settle("a", owed, how, by="ann", why="asked the crew")
+        await runs.settle("a", owed, how, by="ann", why="asked the crew")
         assert runs.inspect("a").state in (State.RUNNING, State.ESCALATED)
         await asyncio.sleep(1)
         view = runs.inspect("a")
@@ -56,8 +56,8 @@ def test_what_is_not_done_is_undone() -> None:
     bank = Bank(ship=[BROKEN])
 
     async def main(runs: Runs) -> None:
-        runs.start(BUY("a", False))
-        runs.settle("a", await owed_by(runs, "a"), How.NOT_DONE, by="ann")
+        await runs.start(BUY("a", False))
+        await runs.settle("a", await owed_by(runs, "a"), How.NOT_DONE, by="ann")
         await asyncio.sleep(1)
         view = runs.inspect("a")
         assert (view.state, view.error) == (State.COMPENSATED, "NotDone")
@@ -68,25 +68,25 @@ def test_what_is_not_done_is_undone() -> None:
 
 def test_what_was_settled_is_not_settled_again() -> None:
     async def main(runs: Runs) -> None:
-        runs.start(BUY("a", False))
+        await runs.start(BUY("a", False))
         owed = await owed_by(runs, "a")
-        runs.settle("a", owed, How.DONE, by="ann")
+        await runs.settle("a", owed, How.DONE, by="ann")
         await asyncio.sleep(1)
         with pytest.raises(RunOverError, match="a is over"):
-            runs.settle("a", owed, How.DONE, by="bob")
+            await runs.settle("a", owed, How.DONE, by="bob")
 
     within(Bank(ship=[BROKEN]), main)
 
 
 def test_what_is_owed_below_is_settled_there() -> None:
     async def main(runs: Runs) -> None:
-        runs.start(TRIP("t"))
+        await runs.start(TRIP("t"))
         owed = await owed_by(runs, "t")
         assert owed.run != "t"
         (mine,) = (found for found in runs.inspect("t").owed if found.run == "t")
         with pytest.raises(SettlementRefusedError, match="settled in its child saga"):
-            runs.settle("t", mine, How.DONE, "t", by="ann")
-        runs.settle("t", owed, How.RETRY, by="ann")
+            await runs.settle("t", mine, How.DONE, "t", by="ann")
+        await runs.settle("t", owed, How.RETRY, by="ann")
         await asyncio.sleep(1)
         assert runs.inspect("t").state is State.COMPLETED
 
@@ -97,9 +97,9 @@ def test_a_run_that_waits_for_people_can_be_cancelled() -> None:
     bank = Bank(ship=[BROKEN])
 
     async def main(runs: Runs) -> None:
-        runs.start(BUY("a", False))
+        await runs.start(BUY("a", False))
         await owed_by(runs, "a")
-        runs.cancel("a")
+        await runs.cancel("a")
         await asyncio.sleep(1)
         assert runs.inspect("a").state is State.COMPENSATED
 

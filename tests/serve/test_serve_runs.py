@@ -105,6 +105,15 @@ def test_a_signal_lets_a_run_go_on(server: Server) -> None:
     assert "it is over" in problem(late, 409, "refused")
 
 
+def test_the_key_of_one_event_cannot_send_another(server: Server) -> None:
+    server.start("Reviewed", order("s-2"))
+    where, key = server.waiting("s-2")["signal"], {"Idempotency-Key": "k-2"}
+    assert server.client.post(where, json={"ok": True, "by": "ada"}, headers=key).status_code == 202
+    other = server.client.post(where, json={"ok": False, "by": "eve"}, headers=key)
+    problem(other, 422, "idempotency/key-reused")
+    assert server.client.post(where, json={"ok": True, "by": "ada"}, headers=key).status_code == 202
+
+
 def test_a_cancel_undoes_a_run(server: Server, shared_bank: Bank) -> None:
     server.start("Reviewed", order("c-1"))
     server.waiting("c-1")

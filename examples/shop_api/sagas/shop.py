@@ -1,4 +1,4 @@
-# Made by `saga compile` from shop.saga; what follows: sha256 df365f6fe47590ea
+# Made by `saga compile` from shop.saga; what follows: sha256 70789f24e4c2d598
 """PlaceOrder, compiled from shop.saga.
 
 shop.saga: sha256 529f5cac2f738f2c
@@ -410,6 +410,7 @@ PLACE_ORDER = SagaDefinition(
     compensate_with=STUBBORN,
     escalate=Escalate("orders-oncall"),
     errors=(Declined, CardExpired, OutOfStock, ReviewTimedOut, Refused),
+    version="c954747871ffac18",
 )
 
 

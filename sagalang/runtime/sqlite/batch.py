@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from itertools import chain
+from operator import itemgetter
 from sqlite3 import Connection
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from msgspec import Struct
 from sagalang.model.program import Ms
 
 _MOST_ROWS: Final = 1024
+_BODY: Final = itemgetter(2)
 _Row = tuple[Any, ...]
 
 
@@ -75,7 +77,7 @@ class Batch:
     @property
     def pages(self) -> int:
         """About how many pages the log grows by."""
-        octets = sum(len(body) for _, _, body in self.entries) + 24 * len(self.entries)
+        octets = sum(map(len, map(_BODY, self.entries))) + 24 * len(self.entries)
         return 4 + octets // 3000 + 2 * (len(self.begun) + len(self.changed) + len(self.taken))
 
 

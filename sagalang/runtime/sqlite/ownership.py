@@ -21,7 +21,7 @@ import os
 import socket
 import sqlite3
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
 from sqlite3 import Connection
@@ -35,6 +35,8 @@ from sagalang.runtime.sqlite import connecting
 from sagalang.runtime.sqlite.errors import InUseError, LostError, StoreError, translating
 
 _PAUSE: Final = 0.02
+_LOOKED_AT: Final = 0.1
+"""Seconds for which whoever only looks (`locked`) may at most be in the way."""
 
 
 class Owner(Struct, frozen=True):
@@ -45,12 +47,17 @@ class Owner(Struct, frozen=True):
     command: str
     since: Ms
 
+    @property
+    def is_here(self) -> bool:
+        """Whether it runs on this machine."""
+        return self.host == socket.gethostname()
+
     def __str__(self) -> str:
         # A time for people, in their zone.
         since = datetime.fromtimestamp(self.since / 1000).astimezone()
         today = datetime.now().astimezone().date() == since.date()
         when = since.strftime("%H:%M" if today else "%Y-%m-%d %H:%M")
-        where = "" if self.host == socket.gethostname() else f" on {self.host}"
+        where = "" if self.is_here else f" on {self.host}"
         return f"process {self.pid}{where} ({self.command}, since {when})"
 
 
@@ -65,7 +72,7 @@ def lock_path(path: Path) -> Path:
 def lock(path: Path, wait: float) -> Connection:
     """The lock on a journal, held until this connection is closed or the process ends. Tries for
     `wait` seconds. Raises `InUseError`, `ReadOnlyError`, `MissingError`."""
-    until = time.monotonic() + wait
+    until = time.monotonic() + max(wait, _LOOKED_AT)
     with translating(lock_path(path)):
         found = sqlite3.connect(
             lock_path(path), timeout=0, isolation_level=None, check_same_thread=False
@@ -89,6 +96,22 @@ def _locked(connection: Connection) -> bool:
             raise
         return False
     return True
+
+
+def locked(path: Path) -> bool:
+    """Whether somebody has the lock on a journal at this moment; where that cannot be found out,
+    it is believed. The process that owns it may be a zombie, or its number another's by now: the
+    lock alone tells."""
+    # The lock does not depend on the name under which the file is known.
+    real = lock_path(Path(os.path.realpath(path)))
+    try:
+        # To read takes a shared lock for a moment, and never makes the file.
+        uri = f"{real.as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)) as found:
+            found.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except sqlite3.OperationalError:
+        return real.exists()
+    return False
 
 
 def in_use(path: Path) -> InUseError:

@@ -161,6 +161,13 @@ class Reader:
         with translating(self._path):
             return ownership.read_owner(self._connection)
 
+    def present_owner(self) -> ownership.Owner | None:
+        """Who has the file open for writing. Who runs on another machine is believed."""
+        found = self.owner()
+        if found is None or not found.is_here or ownership.locked(self._path):
+            return found
+        return None
+
     def _one_run(self, sql: str, value: Any) -> Run | None:
         found = self._all(sql, value)
         return _run(found[0]) if found else None

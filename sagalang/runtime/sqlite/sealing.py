@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sagalang.runtime.sqlite.errors import ReadOnlyError, StoreError
 
@@ -48,6 +48,10 @@ class BadKeyError(SealingError):
     """What should be a key is none, or others may read it."""
 
 
+class NoCipherError(SealingError):
+    """The package that encrypts is not installed."""
+
+
 class WrongKeyError(SealingError):
     """None of the keys opens a secret: it was sealed with another, or it was changed."""
 
@@ -63,15 +67,13 @@ class Sealing:
 
     def seal(self, secret: bytes) -> str:
         """Two sealings of the same secret differ. Makes the key file if there is no key.
-        Raises `BadKeyError`, `ReadOnlyError`."""
+        Raises `BadKeyError`, `ReadOnlyError`, `NoCipherError`."""
         if self._keys is None:
             self._keys = _cipher(self._texts() or _make(self._key_file))
         return self._keys.encrypt(secret).decode()
 
     def open(self, sealed: str) -> bytes:
-        """Raises `NoKeyError`, `BadKeyError`, `WrongKeyError`."""
-        from cryptography.fernet import InvalidToken
-
+        """Raises `NoKeyError`, `BadKeyError`, `WrongKeyError`, `NoCipherError`."""
         if self._keys is None:
             texts = self._texts()
             if not texts:
@@ -83,7 +85,7 @@ class Sealing:
             self._keys = _cipher(texts)
         try:
             return self._keys.decrypt(sealed.encode())
-        except InvalidToken:
+        except _fernet().InvalidToken:
             raise WrongKeyError(
                 "a secret of the journal cannot be opened with this key",
                 f"{VARIABLE} takes several keys with commas between them: add the one that it was "
@@ -102,16 +104,27 @@ class Sealing:
 
 
 def _cipher(texts: list[tuple[str, str]]) -> MultiFernet:
-    # Takes 30 ms, and most sagas have no secret.
-    from cryptography.fernet import Fernet, MultiFernet
-
+    fernet = _fernet()
     keys = []
     for place, text in texts:
         try:
-            keys.append(Fernet(text))
+            keys.append(fernet.Fernet(text))
         except ValueError:
             raise BadKeyError(f"{place} does not hold a key", _HOW_TO_MAKE) from None
-    return MultiFernet(keys)
+    made: MultiFernet = fernet.MultiFernet(keys)
+    return made
+
+
+def _fernet() -> Any:
+    # Takes 30 ms, and most sagas have no secret.
+    try:
+        from cryptography import fernet
+    except ImportError:
+        raise NoCipherError(
+            "the saga has secrets, which are kept encrypted, and `cryptography` is not installed",
+            "pip install cryptography; or keep nothing: --db :memory:",
+        ) from None
+    return fernet
 
 
 def _read(path: Path) -> str:
@@ -136,14 +149,13 @@ def _read(path: Path) -> str:
 
 def _make(path: Path) -> list[tuple[str, str]]:
     """A new key in a file. If another process makes one at the same time, its key."""
-    from cryptography.fernet import Fernet
-
+    fernet = _fernet()
     try:
         # It gets its name when all of it is on the disk; mkstemp makes it with mode 0600.
         descriptor, temporary = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(Fernet.generate_key() + b"\n")
+                file.write(fernet.Fernet.generate_key() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
             with suppress(FileExistsError):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from sqlite3 import Connection
+from typing import Final
 
 from sagalang.model.program import Ms
 from sagalang.runtime.sqlite import connecting, ownership
@@ -21,8 +22,10 @@ from sagalang.runtime.sqlite.errors import (
 )
 from sagalang.runtime.sqlite.inbox import Message
 from sagalang.runtime.sqlite.pruning import Pruning
-from sagalang.runtime.sqlite.reading import Reader
+from sagalang.runtime.sqlite.reading import Reader, Run
 from sagalang.runtime.sqlite.writer import Writer
+
+_MOST_ABSENT: Final = 10_000
 
 
 class Store:
@@ -53,6 +56,8 @@ class Store:
         self._waiters: dict[int, list[asyncio.Future[None]]] = {}
         self._prunings: set[asyncio.Future[None]] = set()
         self._beginning: dict[str, int] = {}
+        self._absent: set[str] = set()
+        """Ids of which there is certainly no run: nobody else begins any."""
         self._failure: StoreError | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listener: Callable[[Message], object] | None = None
@@ -69,7 +74,9 @@ class Store:
         """Begin a run with its first entry: its number in this file, by which everything else
         names it, and the entry's sequence number. Does not block. Raises `RunExistsError`."""
         self._ready()
-        if run.id in self._beginning or self.reader.holds(run.id):
+        if run.id in self._absent:
+            self._absent.discard(run.id)
+        elif run.id in self._beginning or self.reader.holds(run.id):
             raise RunExistsError(f"there is a run {run.id} already", "give it another id")
         definition = self._definitions[run.definition]
         self._last_run += 1
@@ -78,6 +85,15 @@ class Store:
         self._soon().begun.append(row)
         seq = self._beginning[run.id] = self.append(number, body)
         return number, seq
+
+    def run(self, run_id: str) -> Run | None:
+        """As `reader.run`. A run that begins after it was looked for is not looked for again."""
+        found = self.reader.run(run_id)
+        if found is None and run_id not in self._beginning:
+            if len(self._absent) >= _MOST_ABSENT:
+                self._absent.clear()
+            self._absent.add(run_id)
+        return found
 
     def append(
         self, run: int, body: bytes, *, change: Change | None = None, took: int | None = None
@@ -88,8 +104,10 @@ class Store:
         In the same transaction: `change`, what lists say about the run from now on; `took`, the
         number of the message from the inbox that this entry holds.
         """
-        self._ready()
-        pending = self._soon()
+        # Every entry comes by here, so nothing is called that need not be.
+        if self._failure is not None or os.getpid() != self._process:
+            self._ready()
+        pending = self._pending if self._flushing else self._soon()
         seq = self._last = pending.last = self._last + 1
         pending.entries.append((seq, run, body))
         if change is not None:
@@ -103,6 +121,11 @@ class Store:
     def last(self) -> int:
         """The number of the entry that was appended last."""
         return self._last
+
+    @property
+    def durable(self) -> int:
+        """The number of the last entry that is known to be on the disk."""
+        return self._durable
 
     async def committed(self, seq: int) -> None:
         """Return when the entry of this number, and all before it, is on the disk. Those who wait

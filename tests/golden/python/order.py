@@ -1,4 +1,4 @@
-# Made by `saga compile` from order.saga; what follows: sha256 aacdf9374f00715c
+# Made by `saga compile` from order.saga; what follows: sha256 5d557bfba06c55ca
 """PlaceOrder, compiled from order.saga.
 
 order.saga: sha256 83e4a2a949708541
@@ -217,6 +217,7 @@ PLACE_ORDER = SagaDefinition(
     place_order,
     id=lambda order: order.id,
     errors=(Declined, OutOfStock),
+    version="847e26d034892a9e",
 )
 
 

@@ -1,4 +1,4 @@
-# Made by `saga compile` from shop.saga; what follows: sha256 7bfd85e23e212720
+# Made by `saga compile` from shop.saga; what follows: sha256 fcefec779221c3c1
 """PlaceOrder, compiled from shop.saga.
 
 shop.saga: sha256 529f5cac2f738f2c
@@ -431,6 +431,7 @@ PLACE_ORDER = SagaDefinition(
     compensate_with=STUBBORN,
     escalate=Escalate("orders-oncall"),
     errors=(Declined, CardExpired, OutOfStock, ReviewTimedOut, Refused),
+    version="c954747871ffac18",
 )
 
 
