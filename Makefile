@@ -25,8 +25,8 @@ demo: $(READY) ## the order saga, on real services, and its picture
 	$(BIN)/python examples/order/services --run -- $(BIN)/saga run examples/order/order.saga
 	$(BIN)/saga render examples/order/order.saga --to mermaid
 
-test: $(DEV) ## all tests, under 5 minutes on 2 cores
-	$(BIN)/python -m pytest -n auto --dist loadfile
+test: $(DEV) ## all tests but those of `make external`, under 5 minutes on 2 cores
+	$(BIN)/python -m pytest -n auto --dist loadfile --ignore tests/external
 
 check: $(DEV) ## lint, format, types, layers, examples
 	$(BIN)/ruff check .

@@ -558,7 +558,7 @@ def test_the_screen_shows_each_run_on_a_line_and_draws_over_itself(made: Path) -
     screen.show(views, now)
     screen.show(views[:1], now)
     one, two, rest = stream.getvalue().split("\n", 2)
-    assert re.search(r"escalated +Trip t-open .*needs bank-desk: Bank.refund", one)
+    assert re.search(r"escalated +Trip t-open .*needs bank-desk: Bank\.", one)
     assert re.search(r"running +Trip t-killed .*waits at verdict", two)
     assert rest.startswith("\x1b[J\x1b[2A")
     assert rest.count("Trip") == 1

@@ -99,9 +99,9 @@ def test_full_shows_a_second_place_in_another_file() -> None:
     assert " ::: b.saga:1:1" in full(found, SOURCES)
 
 
-def test_full_of_an_empty_file_has_a_place() -> None:
+def test_full_of_a_file_without_text_names_the_file_and_no_line() -> None:
     found = diagnose("unreadable-file", Span("e", 0, 0), "cannot read e")
-    assert "--> e:1:1" in full(found, {"e": Source("e", "")})
+    assert full(found, {"e": Source("e", "")}) == "error[SG901]: cannot read e\n --> e"
 
 
 def test_colours_stand_only_where_they_are_wanted() -> None:
