@@ -6,6 +6,7 @@ import asyncio
 import selectors
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
+from math import ulp
 from time import monotonic_ns, time_ns
 from typing import Any, Protocol, TypeVar
 
@@ -149,9 +150,16 @@ class _SimulatedLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
         super().__init__(self._jumping)
-        # A timer is due where it is less than the resolution ahead. Python's own is a nanosecond,
-        # which is lost in rounding after a few simulated months: the timer would never be due.
-        self._clock_resolution = 1e-6
+
+    @property
+    def _clock_resolution(self) -> float:
+        """A timer is due where it is less than this ahead. Python's own is a nanosecond, which is
+        lost in rounding after a few simulated months, as a microsecond is after some centuries:
+        the timer would never be due."""
+        return max(1e-6, 2 * ulp(self.time()))
+
+    @_clock_resolution.setter
+    def _clock_resolution(self, _: float) -> None: ...
 
     def time(self) -> float:
         return self._jumping.micros / 1_000_000

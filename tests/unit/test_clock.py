@@ -80,3 +80,14 @@ def test_the_real_clock_never_wakes_early() -> None:
         assert abs(clock.now() - time.time() * 1_000) < 1_000
 
     asyncio.run(main())
+
+
+def test_centuries_pass_too() -> None:
+    """As a back-off without a limit takes, of a service that never comes back."""
+
+    async def main(clock: SimulatedClock) -> int:
+        for pause in (20_223_677_916_023, 7, 40_000_000_000_001, 1):
+            await clock.sleep_until(clock.now() + pause)
+        return clock.now()
+
+    assert simulated(main) == 20_223_677_916_023 + 7 + 40_000_000_000_001 + 1
