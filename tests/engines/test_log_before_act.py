@@ -1,7 +1,7 @@
 """Log before act, shown: what a loaded process did and when its commits returned; then it is
 killed at each of those points, one by one.
 
-SAGA_SLOW: 64 runs at once are killed at every point, otherwise 6.
+SAGA_SLOW: 16 runs at once are killed at every point, otherwise 6.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def lost(folder: Path) -> list[str]:
 
 
 def test_killed_at_each_of_these_points_it_loses_nothing(folder: Path, how: str) -> None:
-    runs, point, died = 64 if SLOW else 6, 0, True
+    runs, point, died = 16 if SLOW else 6, 0, True
     wanted, effects = expected(ids(runs))
     defined(TEXT, how)  # before anything is forked
     while died:

@@ -27,10 +27,10 @@ from .switched import Life, Side, TooLong, World, forgotten, rebuilt, translated
 from .test_compare import SAFE, TEXT, UNSAFE
 
 SLOW = "SAGA_SLOW" in os.environ
-SAGAS = 400 if SLOW else 8
-MUTANTS = 6 if SLOW else 4
-WORLDS = 60 if SLOW else 2
-CUTS = 1_000 if SLOW else 6
+SAGAS = 40 if SLOW else 8
+MUTANTS = 5 if SLOW else 4
+WORLDS = 6 if SLOW else 2
+CUTS = 20 if SLOW else 6
 """Deaths tried of each run."""
 CHANGES = {**SAFE, **{what: change for what, (change, _) in UNSAFE.items()}}
 
