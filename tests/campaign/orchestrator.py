@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -26,6 +26,8 @@ from sagalang.runtime.transport import connect
 from sagalang.runtime.values import Values, decode_input
 from sagalang.workspace import Loaded, load
 
+AT_ONCE = 40
+"""Sagas under way in one process: more would keep the services from answering in time."""
 SAGA = Path(__file__).parent / "campaign.saga"
 
 
@@ -85,11 +87,17 @@ async def live(journal: Path, url: str, seed: int, numbers: Sequence[int]) -> No
         own = definition_of(program, values, sealing, store.reader.definition)
         async with Host(store, sealing, reach, clock=clock) as host:
             host.listen(host.resume)
-            handles = [await host.resume(row.id) for row in host.unfinished()]
-            for number in numbers:
-                handles.append(await begin(host, own, order(seed, number)))
-                await asyncio.sleep(0)
-            await asyncio.gather(*(_ended(handle, seed) for handle in handles))
+            turns = asyncio.Semaphore(AT_ONCE)
+
+            async def one(start: Callable[[], Awaitable[Handle]]) -> None:
+                async with turns:
+                    await _ended(await start(), seed)
+
+            starts: list[Callable[[], Awaitable[Handle]]] = [
+                partial(host.resume, row.id) for row in host.unfinished()
+            ]
+            starts += [partial(begin, host, own, order(seed, number)) for number in numbers]
+            await asyncio.gather(*map(one, starts))
 
 
 async def begin(host: Host, own: Definition, wanted: Order) -> Handle:
@@ -109,5 +117,6 @@ async def _ended(handle: Handle, seed: int) -> None:
             json.dumps({"verdict": verdict, "by": "eve"}).encode(),
             handle.definition.values.python_type(RecordRef("Review")),
         )
+        await handle.stands()
         handle.run.signal("Review", review, "the only one")
     await handle.result()
