@@ -76,6 +76,8 @@ bench: $(DEV) ## the benchmarks, each with its peer and the ratio
 	$(BIN)/python benchmarks/diagrams.py
 	$(BIN)/python benchmarks/compiled.py
 	$(BIN)/python benchmarks/lines.py
+	$(BIN)/python benchmarks/whole_run.py
+	$(BIN)/python benchmarks/durable.py --seconds 1 --rounds 3
 
 servers: $(DEV) ## what the tests of PostgreSQL and Redis stores need; without it they are skipped
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[servers]'
